@@ -1,0 +1,5 @@
+//! Mailknock, from its senders to the screen.
+pub mod event;
+pub mod problem;
+pub mod clock;
+pub mod paths;

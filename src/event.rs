@@ -1,0 +1,157 @@
+//! What a mail store says happened, in our words. Nothing here knows how it was sent or what becomes of it.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+/// The kinds of event of RFC 5423 that Dovecot's framework knows, and any other under its own name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    FlagsClear,
+    FlagsSet,
+    MailboxCreate,
+    MailboxDelete,
+    MailboxRename,
+    MailboxSubscribe,
+    MailboxUnsubscribe,
+    MessageAppend,
+    MessageExpunge,
+    MessageNew,
+    MessageRead,
+    MessageTrash,
+    Other(String),
+}
+
+impl EventKind {
+    pub const KNOWN: [EventKind; 12] = [
+        Self::FlagsClear,
+        Self::FlagsSet,
+        Self::MailboxCreate,
+        Self::MailboxDelete,
+        Self::MailboxRename,
+        Self::MailboxSubscribe,
+        Self::MailboxUnsubscribe,
+        Self::MessageAppend,
+        Self::MessageExpunge,
+        Self::MessageNew,
+        Self::MessageRead,
+        Self::MessageTrash,
+    ];
+
+    /// Names compare without case: Dovecot's OX driver says `messageNew`, its Lua driver `MessageNew`.
+    pub fn from_name(name: &str) -> Self {
+        Self::KNOWN
+            .into_iter()
+            .find(|kind| kind.name().eq_ignore_ascii_case(name))
+            .unwrap_or_else(|| Self::Other(name.to_owned()))
+    }
+
+    /// The canonical name, as RFC 5423 writes it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::FlagsClear => "FlagsClear",
+            Self::FlagsSet => "FlagsSet",
+            Self::MailboxCreate => "MailboxCreate",
+            Self::MailboxDelete => "MailboxDelete",
+            Self::MailboxRename => "MailboxRename",
+            Self::MailboxSubscribe => "MailboxSubscribe",
+            Self::MailboxUnsubscribe => "MailboxUnsubscribe",
+            Self::MessageAppend => "MessageAppend",
+            Self::MessageExpunge => "MessageExpunge",
+            Self::MessageNew => "MessageNew",
+            Self::MessageRead => "MessageRead",
+            Self::MessageTrash => "MessageTrash",
+            Self::Other(name) => name,
+        }
+    }
+}
+
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Who a message is from (RFC 5322 section 3.6.2): the header as the server sent it, and as a person reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Originator {
+    /// The raw header value, folds and encoded words included.
+    pub raw: String,
+    /// The decoded display name, safe to show; may be empty.
+    pub name: String,
+    /// The address without angle brackets, safe to show; may be empty.
+    pub address: String,
+}
+
+/// A subject (RFC 5322 section 3.6.5): the header as the server sent it, and decoded, safe to show.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Subject {
+    pub raw: String,
+    pub text: String,
+}
+
+/// The number of an event in the record; later ones are larger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryId(pub u64);
+
+/// One event. Only `kind` and `user` are sure to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub kind: EventKind,
+    /// Whose mailbox. A claim of the sender: with Dovecot's `user_from_metadata` any string.
+    pub user: String,
+    pub folder: Option<String>,
+    /// Never 0: Dovecot reports 0 for Maildir deliveries whose UID isn't known yet.
+    pub uid: Option<u32>,
+    pub uid_validity: Option<u32>,
+    /// Unseen messages in the folder when the sender looked; jumps and runs backwards in bursts.
+    pub unseen: Option<u32>,
+    pub from: Option<Originator>,
+    pub subject: Option<Subject>,
+    /// The beginning of the text, as the server sent it.
+    pub snippet: Option<String>,
+    pub message_id: Option<String>,
+    /// Who told us; absent for events that came over a Unix socket.
+    pub remote: Option<SocketAddr>,
+}
+
+impl Event {
+    pub fn new(kind: EventKind, user: impl Into<String>) -> Self {
+        Self {
+            kind,
+            user: user.into(),
+            folder: None,
+            uid: None,
+            uid_validity: None,
+            unseen: None,
+            from: None,
+            subject: None,
+            snippet: None,
+            message_id: None,
+            remote: None,
+        }
+    }
+
+    /// Whether this says that a message came in.
+    pub fn is_new_mail(&self) -> bool {
+        self.kind == EventKind::MessageNew
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_compare_without_case_and_print_canonically() {
+        assert_eq!(EventKind::from_name("messageNew"), EventKind::MessageNew);
+        assert_eq!(EventKind::from_name("MESSAGENEW").name(), "MessageNew");
+        for kind in EventKind::KNOWN {
+            assert_eq!(EventKind::from_name(&kind.name().to_lowercase()), kind);
+        }
+    }
+
+    #[test]
+    fn an_unknown_name_is_kept_as_it_is() {
+        assert_eq!(EventKind::from_name("Vacation").name(), "Vacation");
+    }
+}

@@ -1,0 +1,48 @@
+//! Where files are. The only place that knows the directories of the platform.
+
+use std::path::{Path, PathBuf};
+
+/// Where IMSErious looks for its configuration.
+pub const IMSERIOUS_CONFIG: &str = "/usr/local/etc/imserious.toml";
+
+/// `$XDG_CONFIG_HOME/mailknock/config.toml`, or the platform's equivalent; none without a home directory.
+pub fn config_file() -> Option<PathBuf> {
+    let directories = directories::ProjectDirs::from("", "", "mailknock")?;
+    Some(directories.config_dir().join("config.toml"))
+}
+
+/// A path as people write it: below the home directory it begins with `~`.
+pub fn display(path: &Path) -> String {
+    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
+    match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
+        Some(below) => format!("~/{}", below.display()),
+        None => path.display().to_string(),
+    }
+}
+
+/// The directories that may hold `applications/` and `mimeapps.list`, the user's first
+/// (XDG Base Directory and MIME applications specifications).
+#[cfg(all(unix, not(target_os = "macos")))]
+pub fn application_directories() -> Vec<PathBuf> {
+    let listed = |variable: &str, default: &str| -> Vec<PathBuf> {
+        let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+        std::env::split_paths(&value.unwrap_or_else(|| default.to_owned())).filter(|path| path.is_absolute()).collect()
+    };
+    let mut found = Vec::new();
+    if let Some(base) = directories::BaseDirs::new() {
+        found.push(base.config_dir().to_owned());
+        found.extend(listed("XDG_CONFIG_DIRS", "/etc/xdg"));
+        found.push(base.data_dir().to_owned());
+    }
+    found.extend(listed("XDG_DATA_DIRS", "/usr/local/share:/usr/share"));
+    found
+}
+
+/// This machine's own name.
+pub fn host_name() -> Option<String> {
+    #[cfg(unix)]
+    let name = rustix::system::uname().nodename().to_str().ok().map(str::to_owned);
+    #[cfg(not(unix))]
+    let name = std::env::var("COMPUTERNAME").ok();
+    name.filter(|name| !name.is_empty())
+}
