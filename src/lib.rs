@@ -3,3 +3,4 @@ pub mod event;
 pub mod problem;
 pub mod clock;
 pub mod paths;
+pub mod mime;
