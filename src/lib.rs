@@ -4,3 +4,6 @@ pub mod problem;
 pub mod clock;
 pub mod paths;
 pub mod mime;
+pub mod pattern;
+pub mod template;
+pub mod process;

@@ -1,0 +1,294 @@
+//! Texts and commands with `{fields}` in them, over a closed set of names.
+//!
+//! What fields hold comes from whoever wrote the mail. In a command it is put into words that are already split, once,
+//! never as the program, and never where a shell would read it, unless asked for in the quoted form `{field:sh}`.
+
+use thiserror::Error;
+
+/// Gives a field's value; none where the event doesn't say.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Template {
+    source: String,
+    parts: Vec<Part>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Field { name: String, quoting: Quoting },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quoting {
+    Bare,
+    Shell,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum TemplateError {
+    #[error("unknown field `{{{field}}}`; the fields are {known}")]
+    UnknownField { field: String, known: String },
+    #[error("`{{` without `}}`; write `{{{{` for a brace")]
+    Unclosed,
+    #[error("`{{{field}:{form}}}` is no form of a field; the only one is `{{{field}:sh}}`, for shells")]
+    UnknownForm { field: String, form: String },
+    #[error("the command is empty")]
+    Empty,
+    #[error("unbalanced quotes")]
+    Quotes,
+    #[error("`{{{field}}}` stands where the program is named; a mail must never choose a program")]
+    FieldAsProgram { field: String },
+    #[error("a shell would read what `{{{field}}}` holds; write `{{{field}:sh}}`, the quoted form")]
+    BareFieldInShell { field: String },
+}
+
+/// Why a command was not run for this event.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Refused {
+    #[error("`{field}` begins with `-` and would be read as an option")]
+    LooksLikeOption { field: String },
+    #[error("`{field}` holds control characters, which no shell quoting makes safe")]
+    ControlCharacters { field: String },
+}
+
+impl Template {
+    /// `{{` and `}}` stand for braces.
+    pub fn parse(source: &str, known: &[&str]) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut text = String::new();
+        let mut rest = source;
+        while let Some(c) = rest.chars().next() {
+            if let Some(after) = rest.strip_prefix("{{") {
+                text.push('{');
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix("}}") {
+                text.push('}');
+                rest = after;
+            } else if let Some(after) = rest.strip_prefix('{') {
+                let (field, after) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
+                if !text.is_empty() {
+                    parts.push(Part::Text(std::mem::take(&mut text)));
+                }
+                parts.push(Self::field(field, known)?);
+                rest = after;
+            } else {
+                text.push(c);
+                rest = &rest[c.len_utf8()..];
+            }
+        }
+        if !text.is_empty() {
+            parts.push(Part::Text(text));
+        }
+        Ok(Self { source: source.to_owned(), parts })
+    }
+
+    fn field(written: &str, known: &[&str]) -> Result<Part, TemplateError> {
+        let (name, quoting) = match written.split_once(':') {
+            None => (written, Quoting::Bare),
+            Some((name, "sh")) => (name, Quoting::Shell),
+            Some((name, form)) => {
+                return Err(TemplateError::UnknownForm { field: name.to_owned(), form: form.to_owned() });
+            }
+        };
+        if !known.contains(&name) {
+            let known = known.iter().map(|name| format!("{{{name}}}")).collect::<Vec<_>>().join(" ");
+            return Err(TemplateError::UnknownField { field: name.to_owned(), known });
+        }
+        Ok(Part::Field { name: name.to_owned(), quoting })
+    }
+
+    /// As the user wrote it.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text with its fields filled in; a field that is absent is empty.
+    pub fn render(&self, lookup: Lookup<'_>) -> String {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(fixed) => text.push_str(fixed),
+                Part::Field { name, .. } => text.push_str(&lookup(name).unwrap_or_default()),
+            }
+        }
+        text
+    }
+
+    fn first_field(&self, accept: impl Fn(Quoting) -> bool) -> Option<&str> {
+        self.parts.iter().find_map(|part| match part {
+            Part::Field { name, quoting } if accept(*quoting) => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// One word of a command; none if a field of it is absent.
+    fn word(&self, lookup: Lookup<'_>) -> Result<Option<String>, Refused> {
+        let mut word = String::new();
+        for (at, part) in self.parts.iter().enumerate() {
+            let (name, quoting) = match part {
+                Part::Text(fixed) => {
+                    word.push_str(fixed);
+                    continue;
+                }
+                Part::Field { name, quoting } => (name, quoting),
+            };
+            let Some(value) = lookup(name) else { return Ok(None) };
+            match quoting {
+                Quoting::Bare if at == 0 && value.starts_with('-') => {
+                    return Err(Refused::LooksLikeOption { field: name.clone() });
+                }
+                Quoting::Bare => word.push_str(&value.replace('\0', "")),
+                Quoting::Shell if value.chars().any(char::is_control) => {
+                    return Err(Refused::ControlCharacters { field: name.clone() });
+                }
+                Quoting::Shell => word.push_str(&shell_words::quote(&value)),
+            }
+        }
+        Ok(Some(word))
+    }
+}
+
+/// A command whose words may hold fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandTemplate {
+    words: Vec<Template>,
+}
+
+impl CommandTemplate {
+    /// Splits `command` as a shell would, then looks for fields.
+    pub fn parse(command: &str, known: &[&str]) -> Result<Self, TemplateError> {
+        Self::from_words(&shell_words::split(command).map_err(|_| TemplateError::Quotes)?, known)
+    }
+
+    pub fn from_words(words: &[String], known: &[&str]) -> Result<Self, TemplateError> {
+        let words = words.iter().map(|word| Template::parse(word, known)).collect::<Result<Vec<_>, _>>()?;
+        let [program, arguments @ ..] = words.as_slice() else { return Err(TemplateError::Empty) };
+        if program.source.is_empty() {
+            return Err(TemplateError::Empty);
+        }
+        if let Some(field) = program.first_field(|_| true) {
+            return Err(TemplateError::FieldAsProgram { field: field.to_owned() });
+        }
+        if read_by_a_shell(&program.source, arguments)
+            && let Some(field) = arguments.iter().find_map(|word| word.first_field(|quoting| quoting == Quoting::Bare))
+        {
+            return Err(TemplateError::BareFieldInShell { field: field.to_owned() });
+        }
+        Ok(Self { words })
+    }
+
+    /// The words to run. A word whose field is absent is left out, so that `thunderbird mid:{message_id}` still opens
+    /// the program where the server told no message id.
+    pub fn fill(&self, lookup: Lookup<'_>) -> Result<Vec<String>, Refused> {
+        let mut filled = Vec::with_capacity(self.words.len());
+        for word in &self.words {
+            filled.extend(word.word(lookup)?);
+        }
+        Ok(filled)
+    }
+
+    /// The words as the user wrote them.
+    pub fn sources(&self) -> impl Iterator<Item = &str> {
+        self.words.iter().map(Template::source)
+    }
+}
+
+/// Whether the program, or one that it starts, reads its arguments as a script.
+fn read_by_a_shell(program: &str, arguments: &[Template]) -> bool {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    let name = name.strip_suffix(".exe").unwrap_or(name);
+    match name {
+        "ssh" | "su" | "xargs" | "powershell" | "pwsh" => return true,
+        _ => {}
+    }
+    let is_option = |word: &Template, letter: char| {
+        word.source.starts_with('-') && !word.source.starts_with("--") && word.source.contains(letter)
+    };
+    // `env sh -c`, `nice bash -lc` and the like: any word may be the shell.
+    let shell = std::iter::once(name).chain(arguments.iter().map(Template::source)).any(|word| {
+        let word = word.rsplit('/').next().unwrap_or(word);
+        matches!(
+            word,
+            "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "csh" | "tcsh" | "busybox" | "cmd"
+        )
+    });
+    let nested = arguments.iter().any(|word| matches!(word.source(), "ssh" | "su" | "xargs" | "powershell" | "pwsh"));
+    nested
+        || (shell && arguments.iter().any(|word| is_option(word, 'c') || word.source.eq_ignore_ascii_case("/c")))
+        || arguments.iter().any(|word| matches!(word.source(), "-e" | "--eval"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KNOWN: &[&str] = &["folder", "uid", "message_id"];
+
+    fn lookup(name: &str) -> Option<String> {
+        match name {
+            "folder" => Some("it's $(x)".into()),
+            "uid" => Some("-7".into()),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn texts_are_filled_once_and_braces_can_be_written() {
+        let text = Template::parse("{{{folder}}} {message_id}!", KNOWN).unwrap();
+        assert_eq!(text.render(&lookup), "{it's $(x)} !");
+    }
+
+    #[test]
+    fn an_unknown_field_lists_the_known_ones() {
+        let error = Template::parse("{fodler}", KNOWN).unwrap_err().to_string();
+        assert_eq!(error, "unknown field `{fodler}`; the fields are {folder} {uid} {message_id}");
+        assert_eq!(Template::parse("{folder", KNOWN), Err(TemplateError::Unclosed));
+        assert!(Template::parse("{folder:html}", KNOWN).is_err());
+    }
+
+    #[test]
+    fn fields_are_put_into_words_that_are_already_split() {
+        let command = CommandTemplate::parse("open '{folder} x' mid:{message_id}", KNOWN).unwrap();
+        assert_eq!(command.fill(&lookup), Ok(vec!["open".into(), "it's $(x) x".into()]));
+    }
+
+    #[test]
+    fn a_mail_chooses_no_program_and_no_option() {
+        assert!(matches!(CommandTemplate::parse("{folder} x", KNOWN), Err(TemplateError::FieldAsProgram { .. })));
+        let command = CommandTemplate::parse("open {uid}", KNOWN).unwrap();
+        assert_eq!(command.fill(&lookup), Err(Refused::LooksLikeOption { field: "uid".into() }));
+        let command = CommandTemplate::parse("open --uid={uid}", KNOWN).unwrap();
+        assert_eq!(command.fill(&lookup), Ok(vec!["open".into(), "--uid=-7".into()]));
+    }
+
+    #[test]
+    fn where_a_shell_reads_only_the_quoted_form_is_taken() {
+        for command in [
+            "ssh mail x {folder}",
+            "/usr/bin/ssh mail {folder}",
+            "sh -c 'x {folder}'",
+            "bash -lc 'x {folder}'",
+            "env FOO=1 sh -c {folder}",
+            "su -c {folder} me",
+            "nice ssh mail {folder}",
+            "perl -e {folder}",
+            "xargs {folder}",
+        ] {
+            let error = CommandTemplate::parse(command, KNOWN).unwrap_err();
+            assert!(error.to_string().contains("`{folder:sh}`"), "{command}: {error}");
+        }
+        let command = CommandTemplate::parse("ssh mail x {folder:sh}", KNOWN).unwrap();
+        assert_eq!(command.fill(&lookup).unwrap()[3], r"'it'\''s $(x)'");
+        let control = |_: &str| Some("a\nb".to_owned());
+        assert!(matches!(command.fill(&control), Err(Refused::ControlCharacters { .. })));
+    }
+
+    #[test]
+    fn a_command_must_name_a_program() {
+        assert_eq!(CommandTemplate::parse("", KNOWN), Err(TemplateError::Empty));
+        assert_eq!(CommandTemplate::parse("''", KNOWN), Err(TemplateError::Empty));
+        assert_eq!(CommandTemplate::parse("a 'b", KNOWN), Err(TemplateError::Quotes));
+    }
+}
