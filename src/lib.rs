@@ -7,3 +7,4 @@ pub mod mime;
 pub mod pattern;
 pub mod template;
 pub mod process;
+pub mod document;
