@@ -8,3 +8,5 @@ pub mod pattern;
 pub mod template;
 pub mod process;
 pub mod document;
+pub mod wire;
+pub mod client;

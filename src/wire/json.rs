@@ -1,0 +1,415 @@
+//! JSON: one event or an array of them, with the keys of Dovecot's OX driver.
+//!
+//! Lenient wherever an event still makes sense: keys that we don't know, values of another type than expected and
+//! numbers out of range are as if absent. Only `user` and `event` must be there.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::{MAX_EVENTS, WireError, WireFormat};
+use crate::event::{Event, EventKind};
+use crate::mime;
+
+const MAX_DEPTH: usize = 32;
+
+pub struct Json;
+
+impl WireFormat for Json {
+    fn name(&self) -> &'static str {
+        "json"
+    }
+
+    fn accepts(&self, media_type: &str) -> bool {
+        matches!(media_type, "" | "application/json" | "text/json")
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<Vec<Event>, WireError> {
+        // Headers may hold any bytes, and not every script that writes JSON looks at them.
+        let text = String::from_utf8_lossy(body);
+        let text = text.trim_start_matches('\u{feff}').trim();
+        if text.is_empty() {
+            return Err(WireError::Empty);
+        }
+        if depth(text) > MAX_DEPTH {
+            return Err(WireError::TooDeep(MAX_DEPTH));
+        }
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let events = deserializer.deserialize_any(EventsVisitor).and_then(|events| {
+            deserializer.end()?;
+            Ok(events)
+        });
+        events.map_err(|error| WireError::Malformed(error.to_string()))?
+    }
+}
+
+/// How deep brackets and braces are nested, those in strings apart.
+fn depth(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in text.bytes() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            b'{' | b'[' if !in_string => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' if !in_string => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// The inner result is ours: the JSON was well formed, but no event.
+type Events = Result<Vec<Event>, WireError>;
+
+struct EventsVisitor;
+
+impl<'de> Visitor<'de> for EventsVisitor {
+    type Value = Events;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event or an array of events")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Events, A::Error> {
+        Ok(EventVisitor.visit_map(map)?.map(|event| vec![event]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Events, A::Error> {
+        let mut events = Ok(Vec::new());
+        while let Some(item) = items.next_element_seed(EventVisitor)? {
+            events = events.and_then(|mut events: Vec<Event>| {
+                events.push(item?);
+                if events.len() > MAX_EVENTS { Err(WireError::TooMany) } else { Ok(events) }
+            });
+        }
+        Ok(events)
+    }
+}
+
+struct EventVisitor;
+
+impl<'de> DeserializeSeed<'de> for EventVisitor {
+    type Value = Result<Event, WireError>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EventVisitor {
+    type Value = Result<Event, WireError>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut keys = Keys::default();
+        while let Some(key) = map.next_key_seed(Text)? {
+            keys.set(&key, map.next_value_seed(Lenient)?);
+        }
+        Ok(keys.into_event())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Err(WireError::NotAnObject))
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(Err(WireError::NotAnObject))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Err(WireError::NotAnObject))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Err(WireError::NotAnObject))
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(Err(WireError::NotAnObject))
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(Err(WireError::NotAnObject))
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Err(WireError::NotAnObject))
+    }
+}
+
+/// An event's values as they come.
+#[derive(Default)]
+struct Keys<'de> {
+    user: Value<'de>,
+    event: Value<'de>,
+    folder: Value<'de>,
+    uid: Value<'de>,
+    uid_validity: Value<'de>,
+    from: Value<'de>,
+    subject: Value<'de>,
+    snippet: Value<'de>,
+    unseen: Value<'de>,
+    message_id: Value<'de>,
+}
+
+impl<'de> Keys<'de> {
+    fn set(&mut self, key: &str, value: Value<'de>) {
+        let slot = match key {
+            "user" => &mut self.user,
+            "event" => &mut self.event,
+            "folder" => &mut self.folder,
+            "imap-uid" => &mut self.uid,
+            "imap-uidvalidity" => &mut self.uid_validity,
+            "from" => &mut self.from,
+            "subject" => &mut self.subject,
+            "snippet" => &mut self.snippet,
+            "unseen" => &mut self.unseen,
+            "message-id" => &mut self.message_id,
+            _ => return,
+        };
+        *slot = value;
+    }
+
+    fn into_event(self) -> Result<Event, WireError> {
+        let user = self.user.required("user")?;
+        let kind = self.event.required("event")?;
+        let mut event = Event::new(EventKind::from_name(&kind), user);
+        event.folder = self.folder.text();
+        event.uid = self.uid.number().filter(|uid| *uid > 0);
+        event.uid_validity = self.uid_validity.number();
+        event.from = self.from.text().map(|raw| mime::originator(&raw));
+        event.subject = self.subject.text().map(|raw| mime::subject(&raw));
+        event.snippet = self.snippet.text();
+        event.unseen = self.unseen.number();
+        event.message_id = self.message_id.text();
+        Ok(event)
+    }
+}
+
+/// A JSON value as far as events know any.
+#[derive(Default)]
+enum Value<'de> {
+    #[default]
+    Absent,
+    Text(Cow<'de, str>),
+    Number(f64),
+    /// Something that no key of ours holds.
+    Other,
+}
+
+impl Value<'_> {
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text.into_owned()),
+            _ => None,
+        }
+    }
+
+    fn required(self, key: &'static str) -> Result<String, WireError> {
+        match self {
+            Self::Text(text) if text.trim().is_empty() => Err(WireError::Missing(key)),
+            Self::Text(text) => Ok(text.into_owned()),
+            Self::Absent => Err(WireError::Missing(key)),
+            Self::Number(_) | Self::Other => Err(WireError::NotText(key)),
+        }
+    }
+
+    /// Lua's numbers are floats: `4.0` is 4. Everything that is no number from 0 to 2³²−1 is absent.
+    fn number(self) -> Option<u32> {
+        match self {
+            Self::Number(number) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => {
+                Some(number as u32)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Takes any value and fails on none.
+struct Lenient;
+
+impl<'de> DeserializeSeed<'de> for Lenient {
+    type Value = Value<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Lenient {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Other)
+    }
+
+    /// `null` is how some write that there is none.
+    fn visit_unit<E>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Absent)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Value::Other)
+    }
+}
+
+/// A key; borrowed unless it holds escapes.
+struct Text;
+
+impl<'de> DeserializeSeed<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Text {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &str) -> Result<Vec<Event>, WireError> {
+        Json.parse(body.as_bytes())
+    }
+
+    fn one(body: &str) -> Event {
+        let mut events = parse(body).unwrap_or_else(|error| panic!("{body}: {error}"));
+        assert_eq!(events.len(), 1);
+        events.remove(0)
+    }
+
+    #[test]
+    fn an_event_of_the_ox_driver() {
+        let event = one(
+            r#"{"user":"11@3","event":"messageNew","folder":"INBOX","imap-uidvalidity":1795261286,"imap-uid":2,
+                "from":"=?utf-8?Q?J=C3=B6rg?= <j@example.org>","subject":"Hello\n world","snippet":"text","unseen":2}"#,
+        );
+        assert_eq!((event.user.as_str(), &event.kind), ("11@3", &EventKind::MessageNew));
+        assert_eq!((event.uid, event.uid_validity, event.unseen), (Some(2), Some(1_795_261_286), Some(2)));
+        assert_eq!(event.from.unwrap().name, "Jörg");
+        assert_eq!(event.subject.unwrap().text, "Hello world");
+        assert_eq!((event.folder.as_deref(), event.snippet.as_deref()), (Some("INBOX"), Some("text")));
+    }
+
+    #[test]
+    fn everything_but_user_and_event_may_be_missing_or_odd() {
+        let event = one(r#"{"user":"u","event":"X","imap-uid":0,"unseen":-1,"imap-uidvalidity":4294967296,"from":7,
+                "subject":null,"snippet":{"a":[1,{"b":2}]},"folder":[],"new":true}"#);
+        assert_eq!(event, Event::new(EventKind::Other("X".into()), "u"));
+        assert_eq!(one(r#"{"user":"u","event":"X","unseen":4.0,"imap-uid":4294967295}"#).unseen, Some(4));
+        assert_eq!(one(r#"{"user":"u","event":"X","unseen":4.5}"#).unseen, None);
+        assert_eq!(one(r#"{"user":"u","event":"X","unseen":1e400}"#.replace("1e400", "1e30").as_str()).unseen, None);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_says_why() {
+        let check = |body: &str, expected: &str| assert_eq!(parse(body).unwrap_err().to_string(), expected, "{body}");
+        check("", "the body is empty");
+        check(" \n", "the body is empty");
+        check(r#"{"event":"X"}"#, "`user` is missing");
+        check(r#"{"user":"","event":"X"}"#, "`user` is missing");
+        check(r#"{"user":"u"}"#, "`event` is missing");
+        check(r#"{"user":null,"event":"X"}"#, "`user` is missing");
+        check(r#"{"user":5,"event":"X"}"#, "`user` must be a text");
+        check(r#"{"user":"u","event":["X"]}"#, "`event` must be a text");
+        check("[1]", "an event is a JSON object");
+        check(r#"[["a"]]"#, "an event is a JSON object");
+        for malformed in
+            [r#"{"user":"u""#, "{", "nonsense", r#"{"user":"u","event":"X"} x"#, r#"{"a":NaN}"#, "\"text\"", "5"]
+        {
+            let error = parse(malformed).unwrap_err().to_string();
+            assert!(error.starts_with("malformed JSON: "), "{malformed}: {error}");
+        }
+    }
+
+    #[test]
+    fn arrays_are_taken_whole_or_not_at_all() {
+        let event = r#"{"user":"u","event":"X"}"#;
+        assert_eq!(parse(&format!("[{event},{event}]")).unwrap().len(), 2);
+        assert_eq!(parse("[]").unwrap(), []);
+        assert_eq!(parse(&format!("[{event},{{}}]")), Err(WireError::Missing("user")));
+        let many = |count| format!("[{}]", vec![event; count].join(","));
+        assert_eq!(parse(&many(500)).unwrap().len(), 500);
+        assert_eq!(parse(&many(501)), Err(WireError::TooMany));
+    }
+
+    #[test]
+    fn depth_is_bounded_and_brackets_in_texts_are_none() {
+        let nested =
+            |depth: usize| format!(r#"{{"user":"u","event":"X","a":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert!(parse(&nested(31)).is_ok());
+        assert_eq!(parse(&nested(32)), Err(WireError::TooDeep(32)));
+        assert!(parse(&nested(100_000)).is_err());
+        assert!(parse(&format!(r#"{{"user":"u","event":"X","subject":"\"{}"}}"#, "[".repeat(100))).is_ok());
+    }
+
+    #[test]
+    fn bytes_that_are_no_utf8_spoil_nothing() {
+        let events = Json.parse(b"\xef\xbb\xbf{\"user\":\"u\",\"event\":\"X\",\"folder\":\"J\xf6rg\"}").unwrap();
+        assert_eq!(events[0].folder.as_deref(), Some("J\u{fffd}rg"));
+        assert_eq!(one(r#"{"us\u0065r":"u","event":"X","folder":"\u0000a"}"#).folder.as_deref(), Some("\0a"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn nothing_panics(body in proptest::collection::vec(0_u8.., 0..200)) {
+            let _ = Json.parse(&body);
+        }
+    }
+}
