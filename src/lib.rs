@@ -10,3 +10,5 @@ pub mod process;
 pub mod document;
 pub mod wire;
 pub mod client;
+pub mod status;
+pub mod desktop;

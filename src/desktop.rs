@@ -1,0 +1,183 @@
+//! The desktop as the program sees it: popups, a tray icon with its menu, and what people do with them.
+//!
+//! What is shown is worked out by pure functions here ([`note::rendered`], [`menu::menu`]); a backend only carries it.
+//! There is one for D-Bus (Linux, the BSDs); elsewhere the program runs without a desktop until its backend is there.
+
+#[cfg(all(feature = "dbus", unix, not(target_os = "macos")))]
+mod dbus;
+#[cfg(not(all(feature = "dbus", unix, not(target_os = "macos"))))]
+mod absent;
+pub mod icons;
+mod mail_program;
+pub mod menu;
+pub mod note;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use tokio::sync::mpsc;
+
+use crate::event::EntryId;
+use menu::TrayView;
+use note::Note;
+
+#[cfg(not(all(feature = "dbus", unix, not(target_os = "macos"))))]
+use absent as backend;
+#[cfg(all(feature = "dbus", unix, not(target_os = "macos")))]
+use dbus as backend;
+
+pub use mail_program::mail_program;
+
+/// Our own number of a popup; the notification service's ids live and die with the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(pub u64);
+
+/// What the program wants of the desktop.
+#[derive(Debug)]
+pub enum Request {
+    /// Shows a popup, or changes the one that has the slot.
+    Show {
+        slot: Slot,
+        note: Note,
+    },
+    Withdraw {
+        slot: Slot,
+    },
+    Tray(TrayView),
+    /// Something waits to be shown: look once more for what was absent.
+    LookAgain,
+}
+
+/// What the desktop tells the program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DesktopEvent {
+    /// Whether popups can be shown now. Said at the start and at every change; popups of an earlier life are gone.
+    Notifications(Availability),
+    Tray(Availability),
+    PopupShown {
+        slot: Slot,
+    },
+    PopupFailed {
+        slot: Slot,
+        why: String,
+    },
+    PopupClosed {
+        slot: Slot,
+        by: ClosedBy,
+    },
+    /// A click on a popup, or on one of its buttons.
+    PopupAction {
+        slot: Slot,
+        action: String,
+        activation_token: Option<String>,
+    },
+    /// The tray icon itself was clicked.
+    TrayClicked {
+        activation_token: Option<String>,
+    },
+    /// The menu was opened: somebody looked.
+    MenuOpened,
+    Chosen {
+        choice: Choice,
+        activation_token: Option<String>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Availability {
+    Here,
+    /// Why not, in words for the user.
+    Absent(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClosedBy {
+    Expiry,
+    User,
+    Us,
+    /// The service went, or didn't say.
+    Other,
+}
+
+/// What a person can choose in the tray's menu.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Choice {
+    Fetch,
+    RunHandler(String),
+    OpenMail,
+    OpenEntry(EntryId),
+    Pause(PauseFor),
+    Resume,
+    OpenConfiguration,
+    Quit,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PauseFor {
+    HalfAnHour,
+    AnHour,
+    UntilTomorrow,
+    UntilResumed,
+}
+
+/// Which parts of the desktop to use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    pub tray: bool,
+    pub notifications: bool,
+}
+
+/// The right to use the desktop; [`main`] gives it to the program.
+#[derive(Debug)]
+pub struct Desktop(());
+
+/// A running backend.
+#[derive(Debug)]
+pub struct Link {
+    requests: mpsc::UnboundedSender<Request>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Desktop {
+    /// Starts the backend; what people do arrives at `events`. Returns at once, whatever the desktop's state.
+    pub fn connect(self, wanted: Wanted, events: mpsc::UnboundedSender<DesktopEvent>) -> Link {
+        let (requests, incoming) = mpsc::unbounded_channel();
+        let task = tokio::spawn(backend::carry(wanted, incoming, events));
+        Link { requests, task }
+    }
+}
+
+impl Link {
+    pub fn send(&self, request: Request) {
+        // A backend ends only after we have closed the link.
+        let _ = self.requests.send(request);
+    }
+
+    /// Takes the icon down and waits until the backend has ended.
+    pub async fn close(self) {
+        drop(self.requests);
+        let _ = self.task.await;
+    }
+}
+
+/// Runs the program where the platform's event loop lets it run: on D-Bus desktops simply here, on one thread.
+///
+/// On Windows and macOS the event loop owns the main thread and the program moves to another: hence `Send`.
+pub fn main<F, R>(program: F) -> ExitCode
+where
+    F: FnOnce(Desktop) -> R + Send + 'static,
+    R: Future<Output = ExitCode>,
+{
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => {
+            let code = runtime.block_on(program(Desktop(())));
+            // A blocking task that hangs in a name look-up must not keep the program alive.
+            runtime.shutdown_background();
+            code
+        }
+        Err(error) => {
+            tracing::error!("failed to start: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! The desktop over D-Bus, on one thread: our own connection for notifications, ksni's for the tray icon.
+//!
+//! One life of the connection is a session; it ends with the bus, and a new one begins when there is a bus again.
+//! Every call to another program has a deadline: a frozen panel or notification service holds up nothing but itself.
+
+mod notifications;
+mod session;
+mod tray;
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
+
+use super::menu::TrayView;
+use super::{Availability, DesktopEvent, Request, Wanted};
+use session::{Ended, Session};
+
+/// How long another program has to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a loss the bus is looked for this often, at growing distance; then only when there is something to show, so
+/// that a machine without a desktop is left in peace.
+const ATTEMPTS: u32 = 8;
+const MIN_BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
+
+/// Carries requests to the desktop and events from it until the sender of the requests is gone.
+pub async fn carry(
+    wanted: Wanted,
+    mut requests: mpsc::UnboundedReceiver<Request>,
+    events: mpsc::UnboundedSender<DesktopEvent>,
+) {
+    if !wanted.tray && !wanted.notifications {
+        while requests.recv().await.is_some() {}
+        return;
+    }
+    let mut view = None;
+    let mut attempt = 0;
+    loop {
+        let tried_at = Instant::now();
+        match open(wanted, &events).await {
+            Ok(session) => {
+                attempt = 0;
+                if let Ended::Closed = session.run(&mut requests, &mut view).await {
+                    return;
+                }
+                report_absent(wanted, &events, "the session bus is gone");
+            }
+            Err(why) if attempt == 0 => report_absent(wanted, &events, &why),
+            Err(_) => {}
+        }
+        attempt += 1;
+        if !wait_for_a_reason(&mut requests, &mut view, attempt, tried_at).await {
+            return;
+        }
+    }
+}
+
+async fn open(wanted: Wanted, events: &mpsc::UnboundedSender<DesktopEvent>) -> Result<Session, String> {
+    match timeout(PATIENCE, Session::open(wanted, events.clone())).await {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(error)) => Err(format!("no session bus: {error}")),
+        Err(_) => Err("the session bus does not answer".to_owned()),
+    }
+}
+
+fn report_absent(wanted: Wanted, events: &mpsc::UnboundedSender<DesktopEvent>, why: &str) {
+    // The program drops its end when it stops; then nobody needs to know.
+    if wanted.notifications {
+        let _ = events.send(DesktopEvent::Notifications(Availability::Absent(why.to_owned())));
+    }
+    if wanted.tray {
+        let _ = events.send(DesktopEvent::Tray(Availability::Absent(why.to_owned())));
+    }
+}
+
+/// Waits until the bus is worth another try; false when the program stops.
+async fn wait_for_a_reason(
+    requests: &mut mpsc::UnboundedReceiver<Request>,
+    view: &mut Option<TrayView>,
+    attempt: u32,
+    tried_at: Instant,
+) -> bool {
+    let backoff = tried_at + MIN_BETWEEN_ATTEMPTS * 2_u32.pow(attempt.min(ATTEMPTS) - 1);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep_until(backoff), if attempt < ATTEMPTS => return true,
+            request = requests.recv() => match request {
+                None => return false,
+                Some(Request::Tray(newer)) => *view = Some(newer),
+                Some(Request::LookAgain) if tried_at.elapsed() >= MIN_BETWEEN_ATTEMPTS => return true,
+                Some(_) => {}
+            },
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! The notification service (Desktop Notifications Specification 1.3) and which of its ids are ours.
+
+use std::collections::HashMap;
+
+use tokio::time::timeout;
+use zbus::Connection;
+use zbus::proxy::CacheProperties;
+use zbus::zvariant::Value;
+
+use super::PATIENCE;
+use crate::desktop::icons::{Picture, mailknock};
+use crate::desktop::note::{Caps, Note, rendered};
+use crate::desktop::{ClosedBy, Slot};
+
+pub const SERVICE: &str = "org.freedesktop.Notifications";
+
+#[zbus::proxy(
+    interface = "org.freedesktop.Notifications",
+    default_service = "org.freedesktop.Notifications",
+    default_path = "/org/freedesktop/Notifications",
+    gen_blocking = false
+)]
+pub trait Notifications {
+    #[expect(clippy::too_many_arguments, reason = "the specification's signature")]
+    fn notify(
+        &self,
+        app_name: &str,
+        replaces_id: u32,
+        app_icon: &str,
+        summary: &str,
+        body: &str,
+        actions: &[&str],
+        hints: HashMap<&str, Value<'_>>,
+        expire_timeout: i32,
+    ) -> zbus::Result<u32>;
+    fn close_notification(&self, id: u32) -> zbus::Result<()>;
+    fn get_capabilities(&self) -> zbus::Result<Vec<String>>;
+    #[zbus(signal)]
+    fn action_invoked(&self, id: u32, action_key: String) -> zbus::Result<()>;
+    #[zbus(signal)]
+    fn activation_token(&self, id: u32, activation_token: String) -> zbus::Result<()>;
+    #[zbus(signal)]
+    fn notification_closed(&self, id: u32, reason: u32) -> zbus::Result<()>;
+}
+
+/// Why a popup could not be shown.
+#[derive(Debug)]
+pub enum ShowError {
+    /// There is no service that could show anything.
+    ServiceAbsent(String),
+    /// The service is there and does not answer.
+    Silent,
+    /// This popup was refused.
+    Refused(String),
+}
+
+/// One life of the notification service: ids are forgotten with it.
+pub struct Popups {
+    proxy: NotificationsProxy<'static>,
+    ids: HashMap<Slot, u32>,
+    caps: Option<Caps>,
+    /// A token comes just before the click that it is for.
+    token: Option<(u32, String)>,
+}
+
+impl Popups {
+    pub async fn new(connection: &Connection) -> zbus::Result<Self> {
+        let proxy = NotificationsProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
+        Ok(Self { proxy, ids: HashMap::new(), caps: None, token: None })
+    }
+
+    pub fn proxy(&self) -> &NotificationsProxy<'static> {
+        &self.proxy
+    }
+
+    /// A new service begins: nothing that we know of is on its screen.
+    pub fn forget(&mut self) {
+        self.ids.clear();
+        self.caps = None;
+        self.token = None;
+    }
+
+    pub async fn show(&mut self, slot: Slot, note: &Note) -> Result<(), ShowError> {
+        let caps = match &self.caps {
+            Some(caps) => caps.clone(),
+            None => {
+                let names = answered(self.proxy.get_capabilities()).await?;
+                self.caps.insert(Caps::from_names(&names)).clone()
+            }
+        };
+        let rendered = rendered(note, &caps);
+        let mut hints = HashMap::from([
+            ("desktop-entry", Value::from("mailknock")),
+            ("category", Value::from("email.arrived")),
+            ("urgency", Value::from(rendered.urgency)),
+        ]);
+        if note.icon.is_none() {
+            hints.insert("image-data", image_data(mailknock()));
+        }
+        let replaces = self.ids.get(&slot).copied().unwrap_or(0);
+        let summary = without_nul(&rendered.summary);
+        let body = without_nul(&rendered.body);
+        let actions: Vec<&str> = rendered.actions.iter().map(String::as_str).collect();
+        let icon = note.icon.as_deref().unwrap_or_default();
+        let sent =
+            self.proxy.notify("Mailknock", replaces, icon, &summary, &body, &actions, hints, rendered.expire_timeout);
+        let id = answered(sent).await?;
+        self.ids.insert(slot, id);
+        Ok(())
+    }
+
+    pub async fn withdraw(&mut self, slot: Slot) {
+        if let Some(id) = self.ids.remove(&slot) {
+            // One that is closed already is an error for some services and what we wanted for us.
+            let _ = timeout(PATIENCE, self.proxy.close_notification(id)).await;
+        }
+    }
+
+    pub fn closed(&mut self, id: u32, reason: u32) -> Option<(Slot, ClosedBy)> {
+        let slot = self.slot(id)?;
+        self.ids.remove(&slot);
+        let by = match reason {
+            1 => ClosedBy::Expiry,
+            2 => ClosedBy::User,
+            3 => ClosedBy::Us,
+            _ => ClosedBy::Other,
+        };
+        Some((slot, by))
+    }
+
+    pub fn token(&mut self, id: u32, token: String) {
+        if self.slot(id).is_some() {
+            self.token = Some((id, token));
+        }
+    }
+
+    /// A click counts once; the popup has done its work with it.
+    pub async fn clicked(&mut self, id: u32) -> Option<(Slot, Option<String>)> {
+        let slot = self.slot(id)?;
+        self.withdraw(slot).await;
+        let token = self.token.take().filter(|(of, _)| *of == id).map(|(_, token)| token);
+        Some((slot, token))
+    }
+
+    fn slot(&self, id: u32) -> Option<Slot> {
+        self.ids.iter().find(|(_, known)| **known == id).map(|(slot, _)| *slot)
+    }
+}
+
+/// The answer within the time we have for it.
+async fn answered<T>(call: impl Future<Output = zbus::Result<T>>) -> Result<T, ShowError> {
+    match timeout(PATIENCE, call).await {
+        Err(_) => Err(ShowError::Silent),
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(zbus::Error::MethodError(name, text, _))) => {
+            let absent = ["ServiceUnknown", "NameHasNoOwner", "NoReply", "TimedOut", "Spawn."];
+            let why = text.unwrap_or_else(|| name.to_string());
+            match name.strip_prefix("org.freedesktop.DBus.Error.") {
+                Some(error) if absent.iter().any(|known| error.starts_with(known)) => {
+                    Err(ShowError::ServiceAbsent(why))
+                }
+                _ => Err(ShowError::Refused(why)),
+            }
+        }
+        Ok(Err(error)) => Err(ShowError::ServiceAbsent(error.to_string())),
+    }
+}
+
+/// A NUL in any text makes the bus throw us off; texts are clean by then, and this makes sure.
+pub fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
+}
+
+fn image_data(picture: Picture) -> Value<'static> {
+    let (width, height) = (i32::from(picture.width), i32::from(picture.height));
+    Value::new((width, height, width * 4, true, 8_i32, 4_i32, picture.rgba))
+}

@@ -1,0 +1,259 @@
+//! What the tray shows, from how things stand. Pure; both backends carry the same.
+
+use std::iter;
+
+use crate::clock::time_of_day;
+use crate::mime::shorten;
+use crate::status::{HandlerStatus, Paused, Recent, Status};
+
+use super::{Choice, PauseFor};
+
+/// Longer menu lines are cut: some panels make the menu as wide as its longest line.
+const LINE: usize = 60;
+const PROBLEM_LINES: usize = 3;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrayView {
+    pub icon: IconState,
+    /// Plain text; the first line says what the icon says.
+    pub tooltip: String,
+    pub menu: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum IconState {
+    Idle,
+    New,
+    Fetching,
+    Paused,
+    Problem,
+}
+
+/// One entry of the menu. Texts are plain: a backend escapes what its menus read as access keys.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Says something and can't be chosen.
+    Label(String),
+    Action {
+        label: String,
+        choice: Choice,
+    },
+    Submenu {
+        label: String,
+        entries: Vec<Entry>,
+    },
+    Separator,
+    /// Keeps the place of an entry that has nothing to show: a menu that changes its structure while it is open
+    /// closes on some panels.
+    Hidden,
+}
+
+pub fn tray_view(status: &Status) -> TrayView {
+    TrayView { icon: icon(status), tooltip: tooltip(status), menu: menu(status) }
+}
+
+fn icon(status: &Status) -> IconState {
+    if status.is_fetching() {
+        IconState::Fetching
+    } else if !status.problems.is_empty() {
+        IconState::Problem
+    } else if status.paused.is_some() {
+        IconState::Paused
+    } else if status.new > 0 && !status.looked {
+        IconState::New
+    } else {
+        IconState::Idle
+    }
+}
+
+fn tooltip(status: &Status) -> String {
+    let mut lines = vec![new_line(status)];
+    if let Some(paused) = status.paused {
+        lines.push(paused_line(paused));
+    }
+    let running = status.handlers.iter().filter(|handler| handler.running_since.is_some());
+    lines.extend(running.map(|handler| format!("{} is running", handler.name)));
+    if let Some(recent) = status.recent.first() {
+        lines.push(recent_line(recent));
+    }
+    lines.extend(status.problems.iter().take(PROBLEM_LINES).map(|problem| shorten(problem, 2 * LINE)));
+    lines.join("\n")
+}
+
+/// The menu, top to bottom. *Fetch now* is the first entry that can be chosen, for hosts that open the menu on every
+/// click.
+pub fn menu(status: &Status) -> Vec<Entry> {
+    let mut entries = vec![Entry::Label(new_line(status))];
+    entries.push(match status.can_fetch() {
+        true => action(if status.is_fetching() { "Fetching…" } else { "Fetch now" }, Choice::Fetch),
+        false => Entry::Hidden,
+    });
+    entries.push(action("Open mail", Choice::OpenMail));
+    entries.push(Entry::Separator);
+    entries.extend(recent(status));
+    entries.push(Entry::Separator);
+    entries.push(Entry::Submenu {
+        label: "Handlers".to_owned(),
+        entries: status.handlers.iter().map(handler_entry).collect(),
+    });
+    entries.extend(pause(status));
+    let problems = status.problems.iter().map(|problem| Entry::Label(format!("⚠ {}", shorten(problem, LINE))));
+    entries.extend(problems.chain(iter::repeat(Entry::Hidden)).take(PROBLEM_LINES));
+    entries.push(Entry::Separator);
+    entries.push(match status.has_configuration {
+        true => action("Open configuration", Choice::OpenConfiguration),
+        false => Entry::Hidden,
+    });
+    entries.push(action("Quit", Choice::Quit));
+    entries
+}
+
+fn action(label: &str, choice: Choice) -> Entry {
+    Entry::Action { label: label.to_owned(), choice }
+}
+
+fn new_line(status: &Status) -> String {
+    match status.new {
+        0 => "No new messages".to_owned(),
+        1 => "1 new message".to_owned(),
+        new => format!("{new} new messages"),
+    }
+}
+
+fn recent(status: &Status) -> impl Iterator<Item = Entry> {
+    let none = status.recent.is_empty().then(|| Entry::Label("Nothing has happened yet".to_owned()));
+    let lines = status.recent.iter().map(|line| action(&recent_line(line), Choice::OpenEntry(line.entry)));
+    let filled: Vec<Entry> = none.into_iter().chain(lines).collect();
+    filled.into_iter().chain(iter::repeat(Entry::Hidden)).take(status.recent_slots.max(1))
+}
+
+fn recent_line(recent: &Recent) -> String {
+    let text = if recent.what.is_empty() { recent.who.clone() } else { format!("{} — {}", recent.who, recent.what) };
+    format!("{}  {}", time_of_day(recent.at), shorten(&text, LINE))
+}
+
+fn handler_entry(handler: &HandlerStatus) -> Entry {
+    let state = match (&handler.running_since, &handler.last) {
+        (Some(since), _) => format!("running since {}", time_of_day(*since)),
+        (None, Some(last)) if last.succeeded || last.last_line.is_empty() => {
+            format!("{} at {}", last.result, time_of_day(last.at))
+        }
+        (None, Some(last)) => format!("{} at {}: {}", last.result, time_of_day(last.at), last.last_line),
+        (None, None) => "not yet run".to_owned(),
+    };
+    let label = shorten(&format!("{}: {state}", handler.name), LINE);
+    match handler.is_command {
+        true => action(&label, Choice::RunHandler(handler.name.clone())),
+        false => Entry::Label(label),
+    }
+}
+
+fn pause(status: &Status) -> [Entry; 2] {
+    let (state, resume) = match status.paused {
+        Some(paused) => (paused_line(paused), action("Resume notifications", Choice::Resume)),
+        None => ("Pause notifications".to_owned(), Entry::Hidden),
+    };
+    let lengths = [
+        ("For 30 minutes", PauseFor::HalfAnHour),
+        ("For 1 hour", PauseFor::AnHour),
+        ("Until tomorrow", PauseFor::UntilTomorrow),
+        ("Until resumed", PauseFor::UntilResumed),
+    ];
+    let entries = lengths.into_iter().map(|(label, length)| action(label, Choice::Pause(length))).collect();
+    [Entry::Submenu { label: state, entries }, resume]
+}
+
+fn paused_line(paused: Paused) -> String {
+    match paused {
+        Paused::UntilResumed => "Notifications paused".to_owned(),
+        Paused::Until(end) => format!("Notifications paused until {}", time_of_day(end)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EntryId;
+    use crate::status::LastRun;
+    use jiff::Timestamp;
+
+    fn text(entries: &[Entry]) -> String {
+        let line = |entry: &Entry| match entry {
+            Entry::Label(label) => format!("({label})"),
+            Entry::Action { label, .. } => label.clone(),
+            Entry::Submenu { label, entries } => format!("{label} > {}", text(entries).replace('\n', " | ")),
+            Entry::Separator => "---".to_owned(),
+            Entry::Hidden => String::new(),
+        };
+        entries.iter().map(line).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    fn fetch(running: bool) -> HandlerStatus {
+        HandlerStatus {
+            name: "fetch".into(),
+            fetches: true,
+            is_command: true,
+            running_since: running.then(|| at(0)),
+            last: Some(LastRun { at: at(0), result: "exit 1".into(), succeeded: false, last_line: "no route".into() }),
+        }
+    }
+
+    fn busy() -> Status {
+        Status {
+            new: 2,
+            recent: vec![Recent { entry: EntryId(7), at: at(0), who: "Jörg".into(), what: "a_b & c".into() }],
+            recent_slots: 3,
+            handlers: vec![fetch(false)],
+            problems: vec!["fetch: exit 1".into()],
+            has_configuration: true,
+            ..Status::default()
+        }
+    }
+
+    #[test]
+    fn the_whole_menu_reads_as_promised() {
+        let clock = time_of_day(at(0));
+        assert_eq!(
+            text(&menu(&busy())),
+            format!(
+                "(2 new messages)\nFetch now\nOpen mail\n---\n{clock}  Jörg — a_b & c\n---\n\
+                 Handlers > fetch: exit 1 at {clock}: no route\n\
+                 Pause notifications > For 30 minutes | For 1 hour | Until tomorrow | Until resumed\n\
+                 (⚠ fetch: exit 1)\n---\nOpen configuration\nQuit"
+            )
+        );
+    }
+
+    #[test]
+    fn the_number_of_entries_never_changes() {
+        let quiet = Status { recent_slots: 3, handlers: vec![fetch(true)], ..Status::default() };
+        let paused = Status { paused: Some(Paused::UntilResumed), ..busy() };
+        assert_eq!(menu(&quiet).len(), menu(&busy()).len());
+        assert_eq!(menu(&paused).len(), menu(&busy()).len());
+    }
+
+    #[test]
+    fn the_icon_says_the_most_pressing_thing() {
+        let mut status = busy();
+        assert_eq!(icon(&status), IconState::Problem);
+        status.handlers = vec![fetch(true)];
+        assert_eq!(icon(&status), IconState::Fetching);
+        status = Status { problems: Vec::new(), ..busy() };
+        assert_eq!(icon(&status), IconState::New);
+        status.paused = Some(Paused::UntilResumed);
+        assert_eq!(icon(&status), IconState::Paused);
+        assert_eq!(icon(&Status::default()), IconState::Idle);
+    }
+
+    #[test]
+    fn long_lines_are_cut() {
+        let mut status = busy();
+        status.recent[0].what = "x".repeat(500);
+        let longest = text(&menu(&status)).lines().map(|line| line.chars().count()).max();
+        assert!(longest < Some(100));
+    }
+}

@@ -1,0 +1,151 @@
+//! A popup before anyone shows it, and the form a notification service wants it in
+//! (Desktop Notifications Specification 1.3).
+
+use std::time::Duration;
+
+/// A popup as a handler means it; its texts are safe to show, but not escaped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub summary: String,
+    pub body: String,
+    /// A path or the name of an icon; none shows our own.
+    pub icon: Option<String>,
+    pub urgency: Urgency,
+    pub expire: Expire,
+    /// The label of the click that opens the mail.
+    pub open_label: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Urgency {
+    Low,
+    #[default]
+    Normal,
+    Critical,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Expire {
+    /// As the service thinks fit.
+    #[default]
+    Default,
+    After(Duration),
+    Never,
+}
+
+/// What a notification service says it can do.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Caps {
+    pub body: bool,
+    pub body_markup: bool,
+    pub actions: bool,
+}
+
+impl Caps {
+    pub fn from_names<S: AsRef<str>>(names: &[S]) -> Self {
+        let has = |name: &str| names.iter().any(|known| known.as_ref() == name);
+        Self { body: has("body"), body_markup: has("body-markup"), actions: has("actions") }
+    }
+}
+
+/// A popup in the words of the specification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    pub summary: String,
+    pub body: String,
+    /// Keys and labels in turn.
+    pub actions: Vec<String>,
+    pub urgency: u8,
+    /// Milliseconds; -1 as the service thinks fit, 0 never.
+    pub expire_timeout: i32,
+}
+
+/// What a click on the popup itself is called.
+pub const DEFAULT_ACTION: &str = "default";
+
+/// Fits the popup to what the service can do. The body is markup for some services, the summary never is.
+pub fn rendered(note: &Note, caps: &Caps) -> Rendered {
+    let body = if caps.body_markup { escape_markup(&note.body) } else { note.body.clone() };
+    let (summary, body) = match caps.body || note.body.is_empty() {
+        true => (note.summary.clone(), body),
+        // Without bodies the subject is better in the one line than nowhere.
+        false => (format!("{}: {}", note.summary, note.body.lines().next().unwrap_or_default()), String::new()),
+    };
+    let actions = match caps.actions {
+        true => vec![DEFAULT_ACTION.to_owned(), note.open_label.clone()],
+        false => Vec::new(),
+    };
+    Rendered {
+        summary,
+        body,
+        actions,
+        urgency: match note.urgency {
+            Urgency::Low => 0,
+            Urgency::Normal => 1,
+            Urgency::Critical => 2,
+        },
+        expire_timeout: match note.expire {
+            Expire::Default => -1,
+            Expire::Never => 0,
+            Expire::After(time) => i32::try_from(time.as_millis()).unwrap_or(i32::MAX),
+        },
+    }
+}
+
+/// Text where markup is read: a notification's body, a tooltip.
+pub fn escape_markup(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
+            '"' => escaped.push_str("&quot;"),
+            '\'' => escaped.push_str("&#39;"),
+            _ => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note() -> Note {
+        Note {
+            summary: "A <b> & B".into(),
+            body: "<i>x</i>\n& y".into(),
+            icon: None,
+            urgency: Urgency::Normal,
+            expire: Expire::Default,
+            open_label: "Open".into(),
+        }
+    }
+
+    #[test]
+    fn markup_is_escaped_in_the_body_alone_and_only_where_it_is_read() {
+        let with = rendered(&note(), &Caps::from_names(&["body", "body-markup", "actions"]));
+        assert_eq!((with.summary.as_str(), with.body.as_str()), ("A <b> & B", "&lt;i&gt;x&lt;/i&gt;\n&amp; y"));
+        assert_eq!(with.actions, ["default", "Open"]);
+        let without = rendered(&note(), &Caps::from_names(&["body"]));
+        assert_eq!(without.body, "<i>x</i>\n& y");
+        assert!(without.actions.is_empty());
+    }
+
+    #[test]
+    fn without_bodies_the_first_line_goes_into_the_summary() {
+        let plain = rendered(&note(), &Caps::default());
+        assert_eq!((plain.summary.as_str(), plain.body.as_str()), ("A <b> & B: <i>x</i>", ""));
+    }
+
+    #[test]
+    fn expiry_and_urgency_in_the_specifications_numbers() {
+        let timeout = |expire| rendered(&Note { expire, ..note() }, &Caps::default()).expire_timeout;
+        assert_eq!(timeout(Expire::Default), -1);
+        assert_eq!(timeout(Expire::Never), 0);
+        assert_eq!(timeout(Expire::After(Duration::from_secs(3))), 3000);
+        let urgency = |urgency| rendered(&Note { urgency, ..note() }, &Caps::default()).urgency;
+        assert_eq!([urgency(Urgency::Low), urgency(Urgency::Normal), urgency(Urgency::Critical)], [0, 1, 2]);
+    }
+}
