@@ -12,3 +12,5 @@ pub mod wire;
 pub mod client;
 pub mod status;
 pub mod desktop;
+pub mod handler;
+pub mod config;

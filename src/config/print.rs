@@ -1,0 +1,157 @@
+//! A configuration as a file again, with every default written out and no secret.
+
+use std::fmt::{Display, Formatter, Result};
+use std::time::Duration;
+
+use super::{Click, Config, LogFormat};
+use crate::desktop::note::{Expire, Urgency};
+use crate::handler::log::Content;
+use crate::handler::{Handler, Kind};
+use crate::pattern::Patterns;
+
+impl Display for Config {
+    fn fmt(&self, f: &mut Formatter<'_>) -> Result {
+        writeln!(f, "listen = {}", quoted(self.listen))?;
+        writeln!(f, "allow = {}", list(&self.allow))?;
+        writeln!(f, "hosts = {}", list(&self.hosts))?;
+        writeln!(f, "endpoint = {}", quoted(&self.endpoint))?;
+        writeln!(f, "max_connections = {}", self.max_connections)?;
+        writeln!(f, "timeout = {}", duration(self.timeout))?;
+        writeln!(f, "max_body = {}", self.max_body)?;
+        if let Some(auth) = &self.auth {
+            writeln!(f, "\n[auth]\nuser = {}\npass = \"***\"", quoted(&auth.user))?;
+        }
+        let log = &self.log;
+        writeln!(f, "\n[log]\nmax_level = {}", quoted(log.max_level.as_str().to_lowercase()))?;
+        writeln!(f, "format = {}", quoted(name_of(&LogFormat::NAMES, log.format)))?;
+        writeln!(
+            f,
+            "ansi = {}\ntimestamp = {}\ntarget = {}\nlevel = {}",
+            log.ansi, log.timestamp, log.target, log.level
+        )?;
+        let tray = &self.tray;
+        writeln!(f, "\n[tray]\nenabled = {}", tray.enabled)?;
+        writeln!(f, "click = {}", quoted(name_of(&Click::NAMES, tray.click)))?;
+        match &tray.open {
+            Some(open) => writeln!(f, "open = {}", list(open.sources()))?,
+            None => writeln!(f, "# open: the desktop's mail program")?,
+        }
+        writeln!(f, "recent = {}", tray.recent)?;
+        self.handlers.iter().try_for_each(|handler| write_handler(f, handler))
+    }
+}
+
+fn write_handler(f: &mut Formatter<'_>, handler: &Handler) -> Result {
+    let filter = &handler.filter;
+    writeln!(f, "\n[[handler]]\nname = {}", quoted(&handler.name))?;
+    let patterns: [(&str, &Patterns); 5] = [
+        ("user", &filter.user),
+        ("event", &filter.event),
+        ("folder", &filter.folder),
+        ("from", &filter.from),
+        ("subject", &filter.subject),
+    ];
+    for (key, patterns) in patterns {
+        writeln!(f, "{key} = {}", list(patterns.globs()))?;
+    }
+    writeln!(f, "ip = {}", list(&filter.ip))?;
+    if let Some(delay) = handler.timing.delay {
+        writeln!(f, "delay = {}", duration(delay))?;
+    }
+    match &handler.kind {
+        Kind::Silence => writeln!(f, "notify = false"),
+        Kind::Log(log) => {
+            let content = log.content == Content::Written;
+            writeln!(f, "log = {}\ncontent = {content}", quoted(log.level.as_str().to_lowercase()))
+        }
+        Kind::Command(command) => {
+            if let Some(limit) = handler.timing.limit {
+                writeln!(f, "limit_period = {}\nlimit_burst = {}", duration(limit.period), limit.burst)?;
+            }
+            if let Some(periodic) = handler.timing.periodic {
+                writeln!(f, "periodic = {}", duration(periodic))?;
+            }
+            writeln!(f, "timeout = {}\nfetch = {}", duration(command.timeout), handler.fetch)?;
+            writeln!(f, "command = {}", list(&command.words))
+        }
+        Kind::Notify(notify) => {
+            writeln!(f, "[handler.notify]\nsummary = {}", quoted(notify.summary.source()))?;
+            writeln!(f, "body = {}", quoted(notify.body.source()))?;
+            if let Some(icon) = &notify.icon {
+                writeln!(f, "icon = {}", quoted(icon))?;
+            }
+            let urgency = match notify.urgency {
+                Urgency::Low => "low",
+                Urgency::Normal => "normal",
+                Urgency::Critical => "critical",
+            };
+            let expire = match notify.expire {
+                Expire::Default => quoted("default"),
+                Expire::Never => quoted("never"),
+                Expire::After(time) => duration(time),
+            };
+            writeln!(f, "urgency = {}\nexpire = {expire}", quoted(urgency))?;
+            writeln!(f, "summarise_over = {}", notify.summarise_over)
+        }
+    }
+}
+
+fn name_of<T: PartialEq>(names: &[(&'static str, T)], wanted: T) -> &'static str {
+    names.iter().find(|(_, value)| *value == wanted).map_or("", |(name, _)| name)
+}
+
+fn duration(duration: Duration) -> String {
+    quoted(humantime::format_duration(duration))
+}
+
+/// A TOML basic string.
+fn quoted(text: impl Display) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.to_string().chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\n' => quoted.push_str("\\n"),
+            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", c as u32)),
+            c => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+fn list(items: impl IntoIterator<Item = impl Display>) -> String {
+    let items: Vec<String> = items.into_iter().map(quoted).collect();
+    format!("[{}]", items.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_means_the_same_again() {
+        let written = "listen = \"[::1]:7\"\nallow = [\"10.0.0.0/8\"]\nhosts = [\"a.example\"]\nendpoint = \"/x\"\n\
+            max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
+            ansi = true\ntimestamp = true\ntarget = true\nlevel = true\n[tray]\nenabled = false\nclick = \"pause\"\n\
+            open = \"mail 'a b' {subject}\"\nrecent = 3\n\
+            [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"
+            .replace("a\\tb", "a b");
+        let more = "[[handler]]\ncommand = \"fdm 'a \\\"b'\"\nuser = [\"x\", \"!y\"]\nperiodic = \"5m\"\ndelay = \"1s\"\nlimit_burst = 3\nip = \"::1\"\n\
+            [[handler]]\nlog = \"warn\"\ncontent = true\n[[handler]]\nnotify = false\nfrom = \"*@x\"\n\
+            [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1 }\n";
+        for text in ["", &format!("{written}{more}")] {
+            let (config, problems) = Config::parse("f", text);
+            let config = config.unwrap_or_else(|| panic!("{problems:?}"));
+            let printed = config.to_string();
+            let (again, problems) = Config::parse("printed", &printed);
+            assert_eq!(again, Some(config), "{problems:?}\n{printed}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_stars() {
+        let (config, _) = Config::parse("f", "[auth]\nuser = \"u\"\npass = \"sesame\"");
+        let printed = config.unwrap().to_string();
+        assert!(printed.contains("pass = \"***\"") && !printed.contains("sesame"));
+    }
+}

@@ -1,0 +1,62 @@
+//! `[tray]`: the icon, and what clicks do.
+
+use crate::document::Table;
+use crate::handler::FIELDS;
+use crate::problem::Problem;
+use crate::template::CommandTemplate;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tray {
+    pub enabled: bool,
+    pub click: Click,
+    /// What opens mail; none means the desktop's mail program.
+    pub open: Option<CommandTemplate>,
+    /// Lines of recent activity in the menu.
+    pub recent: usize,
+}
+
+/// What a click on the icon does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Click {
+    Fetch,
+    Open,
+    Pause,
+    None,
+}
+
+impl Click {
+    pub const NAMES: [(&'static str, Self); 4] =
+        [("fetch", Self::Fetch), ("open", Self::Open), ("pause", Self::Pause), ("none", Self::None)];
+}
+
+impl Default for Tray {
+    fn default() -> Self {
+        Self { enabled: true, click: Click::Fetch, open: None, recent: 10 }
+    }
+}
+
+impl Tray {
+    pub(super) fn read(table: &Table<'_, '_>) -> Self {
+        let default = Self::default();
+        Self {
+            enabled: table.boolean("enabled").unwrap_or(default.enabled),
+            click: table.choice("click", &Click::NAMES).unwrap_or(default.click),
+            open: read_open(table),
+            recent: table
+                .integer("recent", 0..=30)
+                .map_or(default.recent, |recent| usize::try_from(recent).unwrap_or(default.recent)),
+        }
+    }
+}
+
+fn read_open(table: &Table<'_, '_>) -> Option<CommandTemplate> {
+    let value = table.get("open")?;
+    let parsed = match value.is_list() {
+        true => CommandTemplate::from_words(&value.strings()?, FIELDS),
+        false => CommandTemplate::parse(value.string()?, FIELDS),
+    };
+    match parsed {
+        Ok(command) => Some(command),
+        Err(error) => value.fail(Problem::error(format!("`tray.open`: {error}"))),
+    }
+}
