@@ -14,3 +14,8 @@ pub mod status;
 pub mod desktop;
 pub mod handler;
 pub mod config;
+pub mod router;
+pub mod store;
+pub mod schedule;
+pub mod dispatcher;
+pub mod popups;

@@ -1,0 +1,170 @@
+//! Starts runs when they are due: at most one of a handler at a time, and at most one more waiting. Pure.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock::Now;
+use crate::handler::{Handler, Trigger};
+use crate::process::Ended;
+use crate::schedule::{Due, Schedule};
+use crate::status::{HandlerStatus, LastRun};
+use crate::store::{RunId, Store};
+
+/// The runs of all handlers.
+#[derive(Debug)]
+pub struct Dispatcher {
+    lanes: Vec<Lane>,
+    last_run: u64,
+}
+
+/// One handler's run.
+#[derive(Debug)]
+struct Lane {
+    handler: Arc<Handler>,
+    schedule: Schedule,
+    running: Option<Running>,
+    last: Option<LastRun>,
+}
+
+#[derive(Debug)]
+struct Running {
+    run: RunId,
+    since: Now,
+}
+
+/// Whether notify handlers may run: not while notifications are paused or nobody can show them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Popups {
+    Shown,
+    Held,
+}
+
+/// A run that is to begin.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub run: RunId,
+    pub handler: Arc<Handler>,
+    pub trigger: Trigger,
+}
+
+impl Dispatcher {
+    pub fn new(handlers: &[Arc<Handler>], now: Now) -> Self {
+        let lane = |handler: &Arc<Handler>| Lane {
+            handler: handler.clone(),
+            schedule: Schedule::new(handler.timing, now.instant),
+            running: None,
+            last: None,
+        };
+        Self { lanes: handlers.iter().map(lane).collect(), last_run: 0 }
+    }
+
+    /// An event waits for the handler.
+    pub fn arrived(&mut self, handler: &str, now: Now) {
+        if let Some(lane) = self.lane(handler) {
+            lane.schedule.arrived(now.instant);
+        }
+    }
+
+    /// The runs that begin now.
+    pub fn start_due(&mut self, store: &Store, popups: Popups, now: Now) -> Vec<Start> {
+        let mut starts = Vec::new();
+        for at in 0..self.lanes.len() {
+            let lane = &self.lanes[at];
+            if !lane.may_run(popups) {
+                continue;
+            }
+            if let Due::Now(trigger) = lane.schedule.due(now.instant)
+                && (trigger != Trigger::Event || store.is_waiting(&lane.handler.name))
+            {
+                starts.push(self.start(at, trigger, now));
+            }
+        }
+        starts
+    }
+
+    /// Starts every handler that a fetch is for, or the one named, unless it runs.
+    pub fn fetch(&mut self, name: Option<&str>, now: Now) -> Vec<Start> {
+        let wanted = |lane: &Lane| match name {
+            Some(name) => *lane.handler.name == *name && lane.handler.is_command(),
+            None => lane.handler.fetch,
+        };
+        let idle: Vec<usize> =
+            (0..self.lanes.len()).filter(|at| wanted(&self.lanes[*at]) && self.lanes[*at].running.is_none()).collect();
+        idle.into_iter().map(|at| self.start(at, Trigger::Fetch, now)).collect()
+    }
+
+    fn start(&mut self, at: usize, trigger: Trigger, now: Now) -> Start {
+        self.last_run += 1;
+        let run = RunId(self.last_run);
+        let lane = &mut self.lanes[at];
+        lane.schedule.started(trigger, now.instant);
+        lane.running = Some(Running { run, since: now });
+        Start { run, handler: lane.handler.clone(), trigger }
+    }
+
+    /// A run is over; gives its handler. `last` is how it went, where people want to know.
+    pub fn finished(&mut self, run: RunId, last: Option<LastRun>, now: Now) -> Option<Arc<Handler>> {
+        let lane = self.running_lane(run)?;
+        lane.running = None;
+        lane.schedule.ended(now.instant);
+        if last.is_some() {
+            lane.last = last;
+        }
+        Some(lane.handler.clone())
+    }
+
+    /// A run's events went back to waiting.
+    pub fn gave_back(&mut self, run: RunId, now: Now) {
+        if let Some(lane) = self.running_lane(run) {
+            lane.running = None;
+            lane.schedule.arrived(now.instant);
+        }
+    }
+
+    /// When the next run is due; none while nothing waits.
+    pub fn deadline(&self, popups: Popups, now: Now) -> Option<Instant> {
+        let due = |lane: &Lane| match lane.schedule.due(now.instant) {
+            Due::At(then) => Some(then),
+            Due::Now(_) | Due::Never => None,
+        };
+        self.lanes.iter().filter(|lane| lane.may_run(popups)).filter_map(due).min()
+    }
+
+    pub fn status(&self) -> Vec<HandlerStatus> {
+        self.lanes
+            .iter()
+            .map(|lane| HandlerStatus {
+                name: lane.handler.name.to_string(),
+                fetches: lane.handler.fetch,
+                is_command: lane.handler.is_command(),
+                running_since: lane.running.as_ref().filter(|_| lane.handler.is_command()).map(|run| run.since.wall),
+                last: lane.last.clone(),
+            })
+            .collect()
+    }
+
+    fn lane(&mut self, handler: &str) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| &*lane.handler.name == handler)
+    }
+
+    fn running_lane(&mut self, run: RunId) -> Option<&mut Lane> {
+        self.lanes.iter_mut().find(|lane| lane.running.as_ref().is_some_and(|running| running.run == run))
+    }
+}
+
+impl Lane {
+    fn may_run(&self, popups: Popups) -> bool {
+        self.running.is_none() && (popups == Popups::Shown || !self.handler.is_notify())
+    }
+}
+
+/// How a command's run went, in the words of menu and status.
+pub fn last_run(ended: &Ended, now: Now) -> LastRun {
+    let last_line = ended.tail.lines().map(crate::mime::one_line).rfind(|line| !line.is_empty());
+    LastRun {
+        at: now.wall,
+        result: ended.exit.to_string(),
+        succeeded: ended.exit.is_success(),
+        last_line: last_line.unwrap_or_default(),
+    }
+}

@@ -1,0 +1,313 @@
+//! What is on the screen: which popup belongs to which event, and when many become one. Pure.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::desktop::note::Note;
+use crate::desktop::{Request, Slot};
+use crate::event::{EntryId, Event};
+use crate::handler::notify::Notify;
+use crate::store::Entry;
+
+/// Popups within this time are one burst.
+const WINDOW: Duration = Duration::from_secs(60);
+/// GNOME keeps ten of a program, others more; beyond this nobody reads.
+const MAX_ALIVE: usize = 20;
+/// A summary remembers as many events as it can name.
+const REMEMBERED: usize = 3;
+
+/// Whether each event gets its popup, or all of them one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Each,
+    /// What waited while nothing could be shown.
+    Together,
+}
+
+/// What a summary is of: one handler's popups for one folder of one user.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Group {
+    handler: Arc<str>,
+    user: String,
+    folder: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Burst {
+    /// Popups of single events in the window, the oldest first.
+    singles: VecDeque<(Instant, Slot, Arc<Event>)>,
+    summary: Option<Summary>,
+}
+
+#[derive(Debug)]
+struct Summary {
+    slot: Slot,
+    count: usize,
+    latest: VecDeque<Arc<Event>>,
+    changed: Instant,
+}
+
+#[derive(Debug, Default)]
+pub struct Popups {
+    last_slot: u64,
+    /// With the entry that a single popup is about.
+    alive: BTreeMap<Slot, Option<EntryId>>,
+    bursts: HashMap<Group, Burst>,
+}
+
+/// The changes of one turn; a popup that is shown and withdrawn within it never appears.
+#[derive(Debug, Default)]
+struct Changes(BTreeMap<Slot, Option<Note>>);
+
+impl Popups {
+    /// Shows the entries; gives what to ask of the desktop, in order.
+    pub fn present(
+        &mut self,
+        notify: &Notify,
+        handler: &Arc<str>,
+        entries: &[Entry],
+        mode: Mode,
+        now: Instant,
+    ) -> Vec<Request> {
+        let mut changes = Changes::default();
+        match (mode, entries) {
+            (Mode::Together, [_, _, ..]) => self.present_together(notify, entries, &mut changes),
+            _ => {
+                for entry in entries {
+                    let event = &entry.event;
+                    let group =
+                        Group { handler: handler.clone(), user: event.user.clone(), folder: event.folder.clone() };
+                    self.present_one(notify, group, entry, now, &mut changes);
+                }
+            }
+        }
+        while self.alive.len() > MAX_ALIVE
+            && let Some((oldest, _)) = self.alive.pop_first()
+        {
+            self.forget(oldest);
+            changes.withdraw(oldest);
+        }
+        self.bursts.retain(|_, burst| burst.is_going_on(now));
+        changes.into_requests()
+    }
+
+    fn present_together(&mut self, notify: &Notify, entries: &[Entry], changes: &mut Changes) {
+        let events: Vec<&Event> = entries.iter().map(|entry| &*entry.event).collect();
+        let folder = events[0].folder.as_deref();
+        let same_folder = events.iter().all(|event| event.folder.as_deref() == folder);
+        let slot = self.new_slot(None);
+        changes.show(slot, notify.summary_note(events.len(), folder.filter(|_| same_folder), &events));
+    }
+
+    fn present_one(&mut self, notify: &Notify, group: Group, entry: &Entry, now: Instant, changes: &mut Changes) {
+        let burst = self.bursts.entry(group.clone()).or_default();
+        burst.trim(now);
+        let event = entry.event.clone();
+        if let Some(summary) = &mut burst.summary {
+            summary.add(event, now);
+            changes.show(summary.slot, summary.note(notify, &group));
+            return;
+        }
+        if burst.singles.len() < notify.summarise_over {
+            let slot = new_slot(&mut self.last_slot, &mut self.alive, Some(entry.id));
+            burst.singles.push_back((now, slot, event.clone()));
+            changes.show(slot, notify.note(&event));
+            return;
+        }
+        let slot = new_slot(&mut self.last_slot, &mut self.alive, None);
+        let mut summary = Summary { slot, count: 0, latest: VecDeque::new(), changed: now };
+        for (_, single, event) in burst.singles.drain(..) {
+            summary.add(event, now);
+            if self.alive.remove(&single).is_some() {
+                changes.withdraw(single);
+            }
+        }
+        summary.add(event, now);
+        changes.show(slot, summary.note(notify, &group));
+        burst.summary = Some(summary);
+    }
+
+    /// The popup is gone; gives the entry that it was about.
+    pub fn closed(&mut self, slot: Slot) -> Option<EntryId> {
+        let entry = self.alive.remove(&slot)?;
+        self.forget(slot);
+        entry
+    }
+
+    /// The screen is empty: a new notification service knows nothing of the old one's popups.
+    pub fn clear(&mut self) {
+        self.alive.clear();
+        self.bursts.clear();
+    }
+
+    /// A summary that was closed is not brought back by the next message.
+    fn forget(&mut self, slot: Slot) {
+        self.bursts.retain(|_, burst| burst.summary.as_ref().is_none_or(|summary| summary.slot != slot));
+    }
+
+    fn new_slot(&mut self, entry: Option<EntryId>) -> Slot {
+        new_slot(&mut self.last_slot, &mut self.alive, entry)
+    }
+}
+
+fn new_slot(last: &mut u64, alive: &mut BTreeMap<Slot, Option<EntryId>>, entry: Option<EntryId>) -> Slot {
+    *last += 1;
+    let slot = Slot(*last);
+    alive.insert(slot, entry);
+    slot
+}
+
+impl Burst {
+    fn trim(&mut self, now: Instant) {
+        while self.singles.front().is_some_and(|(shown, ..)| now.duration_since(*shown) >= WINDOW) {
+            self.singles.pop_front();
+        }
+        self.summary.take_if(|summary| now.duration_since(summary.changed) >= WINDOW);
+    }
+
+    fn is_going_on(&self, now: Instant) -> bool {
+        let last_single = self.singles.back().map(|(shown, ..)| *shown);
+        let last_change = self.summary.as_ref().map(|summary| summary.changed);
+        [last_single, last_change].into_iter().flatten().any(|last| now.duration_since(last) < WINDOW)
+    }
+}
+
+impl Summary {
+    fn add(&mut self, event: Arc<Event>, now: Instant) {
+        self.count += 1;
+        self.changed = now;
+        self.latest.push_back(event);
+        if self.latest.len() > REMEMBERED {
+            self.latest.pop_front();
+        }
+    }
+
+    fn note(&self, notify: &Notify, group: &Group) -> Note {
+        let latest: Vec<&Event> = self.latest.iter().map(|event| &**event).collect();
+        notify.summary_note(self.count, group.folder.as_deref(), &latest)
+    }
+}
+
+impl Changes {
+    fn show(&mut self, slot: Slot, note: Note) {
+        self.0.insert(slot, Some(note));
+    }
+
+    fn withdraw(&mut self, slot: Slot) {
+        // One that was to appear in this very turn simply doesn't.
+        if self.0.remove(&slot).is_none() {
+            self.0.insert(slot, None);
+        }
+    }
+
+    fn into_requests(self) -> Vec<Request> {
+        let request = |(slot, note): (Slot, Option<Note>)| match note {
+            Some(note) => Request::Show { slot, note },
+            None => Request::Withdraw { slot },
+        };
+        self.0.into_iter().map(request).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::EventKind;
+    use jiff::Timestamp;
+
+    struct Screen {
+        popups: Popups,
+        begin: Instant,
+        handler: Arc<str>,
+        next: u64,
+    }
+
+    impl Screen {
+        fn new() -> Self {
+            Self { popups: Popups::default(), begin: Instant::now(), handler: "notify".into(), next: 0 }
+        }
+
+        fn entry(&mut self, folder: &str) -> Entry {
+            self.next += 1;
+            let mut event = Event::new(EventKind::MessageNew, "me");
+            event.folder = Some(folder.to_owned());
+            event.from = Some(crate::mime::originator(&format!("m{} <a@x>", self.next)));
+            Entry { id: EntryId(self.next), at: Timestamp::UNIX_EPOCH, event: Arc::new(event), deliveries: Vec::new() }
+        }
+
+        /// A mail after so many seconds; what happens on the screen, in words.
+        fn mail(&mut self, seconds: u64, folder: &str) -> String {
+            let entry = self.entry(folder);
+            self.batch(seconds, &[entry], Mode::Each)
+        }
+
+        fn batch(&mut self, seconds: u64, entries: &[Entry], mode: Mode) -> String {
+            let now = self.begin + Duration::from_secs(seconds);
+            let requests = self.popups.present(&Notify::default(), &self.handler.clone(), entries, mode, now);
+            let words = requests.into_iter().map(|request| match request {
+                Request::Show { slot, note } => format!("{}: {}", slot.0, note.summary),
+                Request::Withdraw { slot } => format!("-{}", slot.0),
+                _ => unreachable!("popups ask for nothing else"),
+            });
+            words.collect::<Vec<_>>().join(", ")
+        }
+    }
+
+    #[test]
+    fn the_fourth_popup_of_a_burst_makes_one_summary_that_updates_in_place() {
+        let mut screen = Screen::new();
+        assert_eq!(screen.mail(0, "INBOX"), "1: m1");
+        assert_eq!(screen.mail(1, "INBOX"), "2: m2");
+        assert_eq!(screen.mail(2, "Work"), "3: m3");
+        assert_eq!(screen.mail(3, "INBOX"), "4: m4");
+        assert_eq!(screen.mail(4, "INBOX"), "-1, -2, -4, 5: 4 new messages in INBOX");
+        assert_eq!(screen.mail(63, "INBOX"), "5: 5 new messages in INBOX");
+        assert_eq!(screen.mail(64, "Work"), "6: m7");
+        assert_eq!(screen.mail(200, "INBOX"), "7: m8", "a new burst begins after a minute");
+    }
+
+    #[test]
+    fn popups_further_apart_than_the_window_stay_single() {
+        let mut screen = Screen::new();
+        for (at, seconds) in [0, 30, 60, 90, 120, 150].into_iter().enumerate() {
+            assert_eq!(screen.mail(seconds, "INBOX"), format!("{0}: m{0}", at + 1));
+        }
+    }
+
+    #[test]
+    fn a_summary_that_was_closed_does_not_come_back() {
+        let mut screen = Screen::new();
+        (0..4).for_each(|second| drop(screen.mail(second, "INBOX")));
+        assert_eq!(screen.popups.closed(Slot(4)), None);
+        assert_eq!(screen.mail(5, "INBOX"), "5: m5");
+        assert_eq!(screen.popups.closed(Slot(5)), Some(EntryId(5)));
+    }
+
+    #[test]
+    fn a_flood_in_one_turn_shows_one_popup() {
+        let mut screen = Screen::new();
+        let entries: Vec<Entry> = (0..500).map(|_| screen.entry("INBOX")).collect();
+        assert_eq!(screen.batch(0, &entries, Mode::Each), "4: 500 new messages in INBOX");
+    }
+
+    #[test]
+    fn what_waited_becomes_one_summary() {
+        let mut screen = Screen::new();
+        let inbox: Vec<Entry> = (0..2).map(|_| screen.entry("INBOX")).collect();
+        assert_eq!(screen.batch(0, &inbox, Mode::Together), "1: 2 new messages in INBOX");
+        let mixed = [screen.entry("INBOX"), screen.entry("Work")];
+        assert_eq!(screen.batch(0, &mixed, Mode::Together), "2: 2 new messages");
+        let one = [screen.entry("INBOX")];
+        assert_eq!(screen.batch(0, &one, Mode::Together), "3: m5");
+    }
+
+    #[test]
+    fn no_more_than_twenty_are_alive() {
+        let mut screen = Screen::new();
+        for folder in 0..20 {
+            screen.mail(0, &folder.to_string());
+        }
+        assert_eq!(screen.mail(0, "one more"), "-1, 21: m21");
+    }
+}
