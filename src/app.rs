@@ -1,0 +1,442 @@
+//! The program's decisions: one closed set of inputs, a synchronous answer to each, no I/O.
+//!
+//! [`App::on_input`] takes what happened and the time, and gives what is to be done. [`session`] owns the loop that
+//! feeds it and does what it says.
+
+mod session;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::clock::{Now, tomorrow};
+use crate::config::{Click, Config};
+use crate::desktop::menu::{TrayView, tray_view};
+use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, Request, Slot, Wanted};
+use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
+use crate::event::{EntryId, Event, EventKind};
+use crate::handler::notify::{what, who};
+use crate::handler::{Act, Batch, Kind, field};
+use crate::popups::{Mode, Popups};
+use crate::problem::Problem;
+use crate::process::{Ended, Job};
+use crate::router::route;
+use crate::status::{Paused, Recent, Status};
+use crate::store::{Entry, RunId, Store};
+
+pub use session::{Options, Print, run};
+
+/// The tray changes at most four times a second, however many events come.
+const TRAY_PERIOD: Duration = Duration::from_millis(250);
+
+/// Whoever sent events waits at this.
+pub type Reply = oneshot::Sender<Answer>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    /// They are on record.
+    Accepted,
+    /// We are stopping.
+    Stopping,
+}
+
+#[derive(Debug)]
+pub enum Input {
+    Events {
+        events: Vec<Event>,
+        reply: Reply,
+    },
+    /// A command's run is over.
+    Finished {
+        run: RunId,
+        ended: Ended,
+    },
+    Desktop(DesktopEvent),
+    /// Nothing but time has passed.
+    Deadline,
+    Stop,
+}
+
+#[derive(Debug)]
+pub enum Effect {
+    Answer(Reply, Answer),
+    Run {
+        run: RunId,
+        job: Job,
+    },
+    Log {
+        level: tracing::Level,
+        lines: Vec<String>,
+    },
+    Desktop(Request),
+    /// Start a program that outlives us; none means the desktop's mail program.
+    Open {
+        words: Option<Vec<String>>,
+        activation_token: Option<String>,
+    },
+    /// For those who watch the terminal.
+    Print(Entry),
+    Stop,
+}
+
+pub struct App {
+    config: Arc<Config>,
+    config_file: Option<PathBuf>,
+    wanted: Wanted,
+    store: Store,
+    dispatcher: Dispatcher,
+    popups: Popups,
+    notifications: Option<Availability>,
+    tray: Option<Availability>,
+    /// Popups that the desktop has not yet answered for, and the run that waits for them.
+    unanswered: HashMap<Slot, RunId>,
+    paused: Option<Paused>,
+    /// Popups were held and may be shown again: what waited comes as one.
+    released: bool,
+    new: u32,
+    looked: bool,
+    standing_problems: Vec<String>,
+    tray_shown: Option<(TrayView, Instant)>,
+    tray_stale: bool,
+    stopping: bool,
+}
+
+impl App {
+    /// `warnings` are the configuration's; `config_file` is where it can be edited.
+    pub fn new(
+        config: Arc<Config>,
+        config_file: Option<PathBuf>,
+        warnings: &[Problem],
+        wanted: Wanted,
+        now: Now,
+    ) -> Self {
+        Self {
+            dispatcher: Dispatcher::new(&config.handlers, now),
+            config,
+            config_file,
+            wanted,
+            store: Store::default(),
+            popups: Popups::default(),
+            notifications: None,
+            tray: None,
+            unanswered: HashMap::new(),
+            paused: None,
+            released: false,
+            new: 0,
+            looked: false,
+            standing_problems: warnings.iter().map(|problem| problem.message.clone()).collect(),
+            tray_shown: None,
+            tray_stale: true,
+            stopping: false,
+        }
+    }
+
+    pub fn on_input(&mut self, input: Input, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.tray_stale |= !matches!(input, Input::Deadline);
+        match input {
+            Input::Events { reply, .. } if self.stopping => effects.push(Effect::Answer(reply, Answer::Stopping)),
+            Input::Events { events, reply } => {
+                for event in events {
+                    self.accept(event, now, &mut effects);
+                }
+                effects.push(Effect::Answer(reply, Answer::Accepted));
+            }
+            Input::Finished { run, ended } => self.command_ended(run, &ended, now),
+            Input::Desktop(event) => self.on_desktop(event, now, &mut effects),
+            Input::Deadline => {}
+            Input::Stop => {
+                self.stopping = true;
+                effects.push(Effect::Stop);
+            }
+        }
+        self.end_pause(now);
+        if !self.stopping {
+            let starts = self.dispatcher.start_due(&self.store, self.popups_may(), now);
+            self.begin(starts, now, &mut effects);
+            self.released = false;
+        }
+        self.refresh_tray(now, &mut effects);
+        effects
+    }
+
+    /// When [`Input::Deadline`] is due; none while there is nothing to wait for.
+    pub fn deadline(&self, now: Now) -> Option<Instant> {
+        let tray = self.tray_shown.as_ref().filter(|_| self.tray_stale).map(|(_, shown)| *shown + TRAY_PERIOD);
+        let pause = match self.paused {
+            // Re-read by the wall clock when the time has passed on ours: it stands still in suspend.
+            Some(Paused::Until(end)) => {
+                now.wall.until(end).ok().and_then(|left| left.try_into().ok()).map(|left: Duration| now.instant + left)
+            }
+            _ => None,
+        };
+        let runs = self.dispatcher.deadline(self.popups_may(), now).filter(|_| !self.stopping);
+        [tray, pause, runs].into_iter().flatten().min()
+    }
+
+    fn accept(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+        let event = Arc::new(event);
+        let handlers: Vec<_> = route(&self.config.handlers, &event).collect();
+        let is_shown = handlers.iter().any(|handler| handler.is_notify());
+        if event.is_new_mail() && (is_shown || !self.config.handlers.iter().any(|handler| handler.is_notify())) {
+            if std::mem::take(&mut self.looked) {
+                self.new = 0;
+            }
+            self.new = self.new.saturating_add(1);
+        }
+        let names: Vec<Arc<str>> = handlers
+            .iter()
+            .filter(|handler| self.wanted.notifications || !handler.is_notify())
+            .map(|handler| handler.name.clone())
+            .collect();
+        tracing::debug!(event = event.kind.name(), handlers = names.len(), "accepted");
+        let id = self.store.accept(event, &names, now.wall);
+        for name in &names {
+            self.dispatcher.arrived(name, now);
+        }
+        if is_shown && matches!(self.notifications, Some(Availability::Absent(_))) {
+            effects.push(Effect::Desktop(Request::LookAgain));
+        }
+        effects.extend(self.store.entry(id).cloned().map(Effect::Print));
+    }
+
+    /// Does what runs are for.
+    fn begin(&mut self, starts: Vec<Start>, now: Now, effects: &mut Vec<Effect>) {
+        for Start { run, handler, trigger } in starts {
+            let entries = self.store.start(&handler.name, run);
+            let batch = Batch { trigger, events: entries.iter().map(|entry| entry.event.clone()).collect() };
+            match handler.act(&batch) {
+                Act::Run(job) => {
+                    tracing::debug!(handler = %handler.name, trigger = trigger.name(), "run");
+                    effects.push(Effect::Run { run, job });
+                }
+                Act::Log { level, lines } => {
+                    effects.push(Effect::Log { level, lines });
+                    self.finish(run, "logged", now);
+                }
+                Act::Popups => {
+                    let Kind::Notify(notify) = &handler.kind else { continue };
+                    let mode = if self.released { Mode::Together } else { Mode::Each };
+                    let requests = self.popups.present(notify, &handler.name, &entries, mode, now.instant);
+                    for request in requests {
+                        if let Request::Show { slot, .. } = &request {
+                            self.unanswered.insert(*slot, run);
+                        }
+                        effects.push(Effect::Desktop(request));
+                    }
+                    self.finish_if_answered(run, "shown", now);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, run: RunId, outcome: &str, now: Now) {
+        self.store.finish(run, outcome);
+        self.dispatcher.finished(run, None, now);
+    }
+
+    fn finish_if_answered(&mut self, run: RunId, outcome: &str, now: Now) {
+        if !self.unanswered.values().any(|waiting| *waiting == run) {
+            self.finish(run, outcome, now);
+        }
+    }
+
+    fn command_ended(&mut self, run: RunId, ended: &Ended, now: Now) {
+        let last = last_run(ended, now);
+        self.store.finish(run, &last.result);
+        let succeeded = last.succeeded;
+        let elapsed = ended.elapsed.as_millis();
+        let Some(handler) = self.dispatcher.finished(run, Some(last), now) else { return };
+        match succeeded {
+            true => tracing::debug!(handler = %handler.name, elapsed_ms = elapsed, "done"),
+            false => tracing::warn!(handler = %handler.name, elapsed_ms = elapsed, "{}", ended.exit),
+        }
+    }
+
+    fn on_desktop(&mut self, event: DesktopEvent, now: Now, effects: &mut Vec<Effect>) {
+        match event {
+            DesktopEvent::Notifications(availability) => self.notifications_changed(availability, now),
+            DesktopEvent::Tray(availability) => {
+                if let (Availability::Absent(why), None) = (&availability, &self.tray) {
+                    tracing::info!("no tray icon for now: {why}");
+                }
+                self.tray = Some(availability);
+            }
+            DesktopEvent::PopupShown { slot } => self.answered(slot, "shown", now),
+            DesktopEvent::PopupFailed { slot, why } => {
+                tracing::warn!("the notification service refused a popup: {why}");
+                self.popups.closed(slot);
+                self.answered(slot, &format!("not shown: {why}"), now);
+            }
+            DesktopEvent::PopupClosed { slot, .. } => {
+                self.popups.closed(slot);
+            }
+            DesktopEvent::PopupAction { slot, activation_token, .. } => {
+                let entry = self.popups.closed(slot);
+                self.open(entry, activation_token, effects);
+            }
+            DesktopEvent::MenuOpened => self.looked = true,
+            DesktopEvent::TrayClicked { activation_token } => {
+                self.looked = true;
+                match self.config.tray.click {
+                    Click::Fetch => self.fetch(None, activation_token, now, effects),
+                    Click::Open => self.open(None, activation_token, effects),
+                    Click::Pause if self.paused.is_some() => self.resume(),
+                    Click::Pause => self.paused = Some(Paused::UntilResumed),
+                    Click::None => {}
+                }
+            }
+            DesktopEvent::Chosen { choice, activation_token } => self.chosen(choice, activation_token, now, effects),
+        }
+    }
+
+    fn chosen(&mut self, choice: Choice, activation_token: Option<String>, now: Now, effects: &mut Vec<Effect>) {
+        match choice {
+            Choice::Fetch => self.fetch(None, activation_token, now, effects),
+            Choice::RunHandler(name) => self.fetch(Some(&name), activation_token, now, effects),
+            Choice::OpenMail => self.open(None, activation_token, effects),
+            Choice::OpenEntry(entry) => self.open(Some(entry), activation_token, effects),
+            Choice::Pause(length) => self.pause(length, now),
+            Choice::Resume => self.resume(),
+            Choice::OpenConfiguration => {
+                let words =
+                    self.config_file.as_ref().map(|file| vec!["xdg-open".to_owned(), file.display().to_string()]);
+                effects.extend(words.map(|words| Effect::Open { words: Some(words), activation_token }));
+            }
+            Choice::Quit => {
+                self.stopping = true;
+                effects.push(Effect::Stop);
+            }
+        }
+    }
+
+    /// Runs the fetch handlers now, or the one named; where there are none, opens mail instead.
+    fn fetch(&mut self, name: Option<&str>, activation_token: Option<String>, now: Now, effects: &mut Vec<Effect>) {
+        if name.is_none() && !self.config.handlers.iter().any(|handler| handler.fetch) {
+            return self.open(None, activation_token, effects);
+        }
+        let starts = self.dispatcher.fetch(name, now);
+        self.begin(starts, now, effects);
+    }
+
+    fn open(&mut self, entry: Option<EntryId>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
+        (self.new, self.looked) = (0, false);
+        let entry = entry.and_then(|id| self.store.entry(id));
+        let lookup = |name: &str| entry.and_then(|entry| field(&entry.event, name));
+        let words = match &self.config.tray.open {
+            None => None,
+            Some(command) => match command.fill(&lookup) {
+                Ok(words) => Some(words),
+                Err(refused) => {
+                    tracing::warn!("`tray.open` was not run: {refused}");
+                    return;
+                }
+            },
+        };
+        effects.push(Effect::Open { words, activation_token });
+    }
+
+    fn notifications_changed(&mut self, availability: Availability, now: Now) {
+        let could_show = self.popups_may() == PopupsMay::Shown;
+        if let Availability::Absent(why) = &availability {
+            if !matches!(self.notifications, Some(Availability::Absent(_))) {
+                tracing::info!("no notifications for now: {why}");
+            }
+            self.popups.clear();
+            let mut runs: Vec<RunId> = self.unanswered.drain().map(|(_, run)| run).collect();
+            runs.sort_unstable();
+            runs.dedup();
+            for run in runs {
+                self.store.give_back(run);
+                self.dispatcher.gave_back(run, now);
+            }
+        }
+        self.notifications = Some(availability);
+        self.released |= !could_show;
+    }
+
+    fn answered(&mut self, slot: Slot, outcome: &str, now: Now) {
+        if let Some(run) = self.unanswered.remove(&slot) {
+            self.finish_if_answered(run, outcome, now);
+        }
+    }
+
+    fn pause(&mut self, length: PauseFor, now: Now) {
+        let until = |time: Duration| now.wall.checked_add(time).map_or(Paused::UntilResumed, Paused::Until);
+        self.paused = Some(match length {
+            PauseFor::HalfAnHour => until(Duration::from_secs(30 * 60)),
+            PauseFor::AnHour => until(Duration::from_secs(60 * 60)),
+            PauseFor::UntilTomorrow => tomorrow(now.wall).map_or(Paused::UntilResumed, Paused::Until),
+            PauseFor::UntilResumed => Paused::UntilResumed,
+        });
+    }
+
+    fn resume(&mut self) {
+        self.released |= self.paused.take().is_some();
+    }
+
+    fn end_pause(&mut self, now: Now) {
+        if matches!(self.paused, Some(Paused::Until(end)) if end <= now.wall) {
+            self.tray_stale = true;
+            self.resume();
+        }
+    }
+
+    fn popups_may(&self) -> PopupsMay {
+        match (&self.notifications, self.paused) {
+            (Some(Availability::Here), None) => PopupsMay::Shown,
+            _ => PopupsMay::Held,
+        }
+    }
+
+    fn refresh_tray(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !self.wanted.tray || !self.tray_stale || self.stopping {
+            return;
+        }
+        if matches!(&self.tray_shown, Some((_, shown)) if now.instant.duration_since(*shown) < TRAY_PERIOD) {
+            return;
+        }
+        self.tray_stale = false;
+        let view = tray_view(&self.status());
+        if self.tray_shown.as_ref().is_none_or(|(shown, _)| *shown != view) {
+            self.tray_shown = Some((view.clone(), now.instant));
+            effects.push(Effect::Desktop(Request::Tray(view)));
+        }
+    }
+
+    pub fn status(&self) -> Status {
+        let handlers = self.dispatcher.status();
+        let failed = handlers.iter().filter_map(|handler| {
+            let last = handler.last.as_ref().filter(|last| !last.succeeded)?;
+            Some(format!("{}: {}", handler.name, last.result))
+        });
+        let recent = self.store.recent().filter(|entry| is_worth_a_line(&entry.event)).map(|entry| Recent {
+            entry: entry.id,
+            at: entry.at,
+            who: who(&entry.event),
+            what: what(&entry.event),
+        });
+        Status {
+            new: self.new,
+            looked: self.looked,
+            paused: self.paused,
+            recent: recent.take(self.config.tray.recent).collect(),
+            recent_slots: self.config.tray.recent,
+            problems: self.standing_problems.iter().cloned().chain(failed).collect(),
+            handlers,
+            has_configuration: self.config_file.is_some(),
+        }
+    }
+}
+
+/// Changes of flags come by the dozen and say nothing to a person.
+fn is_worth_a_line(event: &Event) -> bool {
+    use EventKind::{FlagsClear, FlagsSet, MessageExpunge, MessageRead, MessageTrash};
+    !matches!(event.kind, FlagsClear | FlagsSet | MessageExpunge | MessageRead | MessageTrash)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! The embedded HTTP listener: takes what senders push, answers at once, hands events on.
+//!
+//! axum's router runs over hyper's own HTTP/1 connections, because `axum::serve` knows no deadline for heads and
+//! bodies: a half-sent request would stay for ever. A request is judged by its head alone ([`gate`]); only one that
+//! passed may send a body, and only a complete body takes one of the `max_connections` places.
+
+mod body;
+mod connections;
+mod gate;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use hyper::server::conn::http1;
+use hyper::service::Service;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use crate::config::Config;
+use crate::event::Event;
+use crate::wire::format_for;
+use body::Budget;
+use connections::{Connections, Place};
+use gate::{Refusal, Rules, Target};
+
+const MAX_HEAD: usize = 16 * 1024;
+/// All bodies together, in memory at once.
+const MAX_BODIES: usize = 32 << 20;
+/// Open connections have so long for their last answer when we stop.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// What is still on its way to us after a refusal is read for so long, and so much: closing on unread bytes would
+/// take the answer from the sender.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 8 << 20;
+
+/// Events that somebody reported; `reply` wants to know whether they are on record.
+#[derive(Debug)]
+pub struct Knock {
+    pub events: Vec<Event>,
+    pub reply: oneshot::Sender<Taken>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    OnRecord,
+    Stopping,
+}
+
+pub struct Listener {
+    socket: TcpListener,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    rules: Rules,
+    timeout: Duration,
+    max_body: usize,
+    places: Semaphore,
+    budget: Budget,
+    knocks: mpsc::Sender<Knock>,
+    warned_of_passwords: Mutex<Option<Instant>>,
+}
+
+impl Listener {
+    /// Binds the configured address; events go to `knocks`.
+    pub async fn bind(config: &Config, knocks: mpsc::Sender<Knock>) -> io::Result<Self> {
+        let socket = TcpListener::bind(config.listen).await?;
+        let shared = Shared {
+            rules: Rules::new(config),
+            timeout: config.timeout,
+            max_body: config.max_body,
+            places: Semaphore::new(config.max_connections),
+            budget: Budget::new(MAX_BODIES),
+            knocks,
+            warned_of_passwords: Mutex::default(),
+        };
+        Ok(Self { socket, shared: Arc::new(shared) })
+    }
+
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+
+    /// Serves until `stop` turns true, then lets requests in progress end.
+    pub async fn serve(self, mut stop: watch::Receiver<bool>) {
+        let Self { socket, shared } = self;
+        let router = Router::new().fallback(receive).with_state(shared.clone());
+        let connections = Connections::default();
+        let mut tasks = JoinSet::new();
+        loop {
+            let accepted = tokio::select! {
+                () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
+                Some(_) = tasks.join_next() => continue,
+                accepted = socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    let Some(place) = connections.enter() else { continue };
+                    tasks.spawn(connection(stream, peer, router.clone(), shared.clone(), place, stop.clone()));
+                }
+                Err(error) => {
+                    // Out of descriptors: connections must end before another can begin.
+                    tracing::warn!("failed to accept a connection: {error}");
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+        drop(socket);
+        let ended = async { while tasks.join_next().await.is_some() {} };
+        let _ = timeout(FAREWELL, ended).await;
+    }
+}
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone)]
+struct Peer {
+    address: SocketAddr,
+    place: Arc<Place>,
+}
+
+/// One connection, from its first byte to its last.
+async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    router: Router,
+    shared: Arc<Shared>,
+    place: Arc<Place>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let peer = Peer { address, place: place.clone() };
+    let router = TowerToHyperService::new(router);
+    let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
+        request.extensions_mut().insert(peer.clone());
+        router.call(request)
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(shared.timeout)
+        .max_buf_size(MAX_HEAD)
+        .max_header_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut leaving = false;
+    let served = loop {
+        tokio::select! {
+            served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => break served,
+            () = place.asked_to_leave() => return,
+            () = async { drop(stop.wait_for(|stop| *stop).await) }, if !leaving => {
+                leaving = true;
+                std::pin::Pin::new(&mut connection).graceful_shutdown();
+            }
+        }
+    };
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    if let Err(error) = served {
+        tracing::debug!(%address, "connection: {error}");
+        // hyper closes a half-sent head without a word. A connection that only sat there is told nothing: a sender
+        // could take it for the answer to its next request.
+        if error.is_timeout() && !parts.read_buf.is_empty() {
+            let _ = stream
+                .write_all(b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n")
+                .await;
+        }
+    }
+    linger(stream).await;
+}
+
+async fn linger(mut stream: TcpStream) {
+    if stream.shutdown().await.is_err() {
+        return;
+    }
+    let mut rest = stream.take(LINGER_BYTES);
+    let mut buffer = [0; 4096];
+    let drain = async { while let Ok(1..) = rest.read(&mut buffer).await {} };
+    let _ = timeout(LINGER, drain).await;
+}
+
+/// Answers one request.
+async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let Some(peer) = request.extensions().get::<Peer>().cloned() else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    let _working = peer.place.work();
+    let (head, body) = request.into_parts();
+    // A sender that asks first may hang for ever on a connection that it keeps, when we are frozen in mid-request
+    // (Dovecot 2.3's Lua client).
+    let asked_first = head.headers.contains_key(header::EXPECT);
+    let answer = match gate::judge(&head, peer.address.ip(), &shared.rules) {
+        Ok(Target::Alive) => StatusCode::NO_CONTENT.into_response(),
+        Ok(Target::Notify { media_type }) => {
+            let taken = timeout(shared.timeout, take_in(&shared, &media_type, body, peer.address)).await;
+            match taken.unwrap_or_else(|_| Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")))
+            {
+                Ok(()) => ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#).into_response(),
+                Err(refusal) => refuse(&shared, &refusal, peer.address),
+            }
+        }
+        Err(refusal) => refuse(&shared, &refusal, peer.address),
+    };
+    if asked_first { closing(answer) } else { answer }
+}
+
+/// Reads the body, makes events of it and waits until they are on record.
+async fn take_in(shared: &Shared, media_type: &str, body: Body, from: SocketAddr) -> Result<(), Refusal> {
+    let body = body::read(body, shared.max_body, &shared.budget).await?;
+    let _place = shared.places.acquire().await.map_err(|_| Refusal::stopping())?;
+    let format = format_for(media_type)
+        .ok_or_else(|| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this content type is not understood"))?;
+    let mut events = format
+        .parse(&body.bytes)
+        .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{}: {error}", format.name())))?;
+    drop(body);
+    for event in &mut events {
+        event.remote = Some(from);
+    }
+    let (reply, taken) = oneshot::channel();
+    shared.knocks.send(Knock { events, reply }).await.map_err(|_| Refusal::stopping())?;
+    match taken.await {
+        Ok(Taken::OnRecord) => Ok(()),
+        Ok(Taken::Stopping) | Err(_) => Err(Refusal::stopping()),
+    }
+}
+
+fn refuse(shared: &Shared, refusal: &Refusal, from: SocketAddr) -> Response {
+    let why = &refusal.why;
+    match refusal.status {
+        StatusCode::UNAUTHORIZED if shared.is_first_this_minute() => {
+            tracing::warn!("{from} gave no or a wrong user or password; its URL must hold those of `[auth]`");
+        }
+        status => tracing::debug!(%from, status = status.as_u16(), "refused: {why}"),
+    }
+    let body = serde_json::json!({ "success": false, "error": why }).to_string();
+    let mut answer = (refusal.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+    let headers = answer.headers_mut();
+    match refusal.status {
+        StatusCode::UNAUTHORIZED => {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static("Basic realm=\"mailknock\", charset=\"UTF-8\""),
+            );
+        }
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(header::ALLOW, HeaderValue::from_static(refusal.allowed));
+        }
+        _ => {}
+    }
+    closing(answer)
+}
+
+fn closing(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+impl Shared {
+    fn is_first_this_minute(&self) -> bool {
+        let mut last = self.warned_of_passwords.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let is_first = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));
+        if is_first {
+            *last = Some(Instant::now());
+        }
+        is_first
+    }
+}

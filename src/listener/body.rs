@@ -1,0 +1,78 @@
+//! Reads bodies: each up to its cap, all together within a budget.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::gate::Refusal;
+
+/// Memory for bodies, in KiB.
+pub struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes / 1024)))
+    }
+}
+
+/// A whole body; its part of the budget is free again when it is dropped.
+pub struct Held {
+    pub bytes: Vec<u8>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+/// Reads to the end; waits where the budget is used up. The caller sets the deadline.
+pub async fn read(mut body: Body, max: usize, budget: &Budget) -> Result<Held, Refusal> {
+    let mut bytes = Vec::new();
+    let mut permit: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if bytes.len() + data.len() > max {
+            return Err(too_large(max));
+        }
+        let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        let needed = (bytes.len() + data.len()).div_ceil(1024).saturating_sub(held);
+        if needed > 0 {
+            let needed = u32::try_from(needed).map_err(|_| too_large(max))?;
+            let more = budget.0.clone().acquire_many_owned(needed).await.map_err(|_| Refusal::stopping())?;
+            match &mut permit {
+                Some(permit) => permit.merge(more),
+                None => permit = Some(more),
+            }
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(Held { bytes, _permit: permit })
+}
+
+pub fn too_large(max: usize) -> Refusal {
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {max} bytes (`max_body`)"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_over_its_cap_is_refused_and_one_within_is_whole() {
+        let budget = Budget::new(1 << 20);
+        assert_eq!(read(Body::from(vec![1; 5000]), 5000, &budget).await.ok().unwrap().bytes.len(), 5000);
+        let refused = read(Body::from(vec![1; 5001]), 5000, &budget).await.err().unwrap();
+        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+    }
+
+    #[tokio::test]
+    async fn the_budget_is_given_back() {
+        let budget = Budget::new(4096);
+        let held = read(Body::from(vec![1; 4000]), 9000, &budget).await.ok().unwrap();
+        assert_eq!(budget.0.available_permits(), 0);
+        drop(held);
+        assert_eq!(budget.0.available_permits(), 4);
+        assert!(read(Body::from(vec![1; 9001]), 9000, &budget).await.is_err());
+        assert_eq!(budget.0.available_permits(), 4);
+    }
+}

@@ -1,0 +1,97 @@
+//! How many connections are open, and which one goes when there are too many.
+//!
+//! A connection that only sits there costs little, but not nothing; the oldest of those makes room for a new one.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::Notify;
+
+pub const MAX_OPEN: usize = 256;
+
+#[derive(Debug, Clone, Default)]
+pub struct Connections {
+    /// In the order of their last request.
+    open: Arc<Mutex<Vec<Arc<Place>>>>,
+}
+
+/// A connection's place among the open ones; it is free again when the last holder lets go.
+#[derive(Debug, Default)]
+pub struct Place {
+    working: AtomicBool,
+    last_worked: AtomicUsize,
+    leave: Notify,
+}
+
+/// While it lives, the connection is at work and is not sent away.
+pub struct Working<'p>(&'p Place);
+
+static CLOCK: AtomicUsize = AtomicUsize::new(0);
+
+impl Connections {
+    /// A place for a new connection; none while every open one is at work.
+    pub fn enter(&self) -> Option<Arc<Place>> {
+        let mut open = self.open.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // One holder is left: the list itself.
+        open.retain(|place| Arc::strong_count(place) > 1);
+        if open.len() >= MAX_OPEN {
+            let idle = open.iter().enumerate().filter(|(_, place)| !place.working.load(Ordering::Relaxed));
+            let (oldest, _) = idle.min_by_key(|(_, place)| place.last_worked.load(Ordering::Relaxed))?;
+            open.remove(oldest).leave.notify_one();
+        }
+        let place = Arc::new(Place { last_worked: CLOCK.fetch_add(1, Ordering::Relaxed).into(), ..Place::default() });
+        open.push(place.clone());
+        Some(place)
+    }
+}
+
+impl Place {
+    /// Resolves when the place is needed for another.
+    pub async fn asked_to_leave(&self) {
+        self.leave.notified().await;
+    }
+
+    pub fn work(&self) -> Working<'_> {
+        self.working.store(true, Ordering::Relaxed);
+        Working(self)
+    }
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        self.0.last_worked.store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.0.working.store(false, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn was_asked(place: &Place) -> bool {
+        use std::future::Future;
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        std::pin::pin!(place.asked_to_leave()).poll(&mut context).is_ready()
+    }
+
+    #[test]
+    fn the_oldest_idle_one_makes_room() {
+        let connections = Connections::default();
+        let places: Vec<_> = (0..MAX_OPEN).map(|_| connections.enter().unwrap()).collect();
+        let _working = places[0].work();
+        drop(places[1].work());
+        let _new = connections.enter().unwrap();
+        assert!(was_asked(&places[2]));
+        assert!(!was_asked(&places[0]) && !was_asked(&places[1]) && !was_asked(&places[3]));
+    }
+
+    #[test]
+    fn while_all_work_no_one_enters_and_one_that_ends_makes_room() {
+        let connections = Connections::default();
+        let mut places: Vec<_> = (0..MAX_OPEN).map(|_| connections.enter().unwrap()).collect();
+        places.iter().for_each(|place| std::mem::forget(place.work()));
+        assert!(connections.enter().is_none());
+        places.pop();
+        assert!(connections.enter().is_some());
+    }
+}
