@@ -1,0 +1,8 @@
+//! Tests of the built program from outside: over HTTP, D-Bus, signals and files, as mail servers and desktops meet it.
+//!
+//! Everything a test needs is its own (bus, home directory, ports), so all of them run side by side.
+#![cfg(all(target_os = "linux", feature = "dbus"))]
+
+mod support;
+
+mod rig;

@@ -1,0 +1,48 @@
+//! What the tests are built from. Each part starts something real or fake, answers blocking questions about it, and
+//! ends it when dropped.
+#![allow(dead_code, reason = "the parts are offered whole; which of their methods are used changes with every test")]
+
+pub mod bus;
+pub mod daemon;
+pub mod desktop;
+pub mod dovecot;
+pub mod http;
+pub mod output;
+pub mod program;
+pub mod real_desktop;
+pub mod wait;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+/// Says whether all `programs` are installed. A test that gets `false` returns: on a laptop a missing program is a
+/// printed skip, but under `tests/run` (which installs them) it is a failure.
+#[must_use]
+pub fn require(programs: &[&str]) -> bool {
+    let missing: Vec<_> = programs.iter().copied().filter(|name| find_program(name).is_none()).collect();
+    missing.is_empty() || skip(&format!("not installed: {}", missing.join(", ")))
+}
+
+/// Prints that the current test is skipped and returns `false`, or panics where skipping isn't allowed.
+pub fn skip(reason: &str) -> bool {
+    let thread = std::thread::current();
+    let test = thread.name().unwrap_or("a test");
+    assert!(std::env::var_os("MAILKNOCK_TESTS_REQUIRE_ALL").is_none(), "{test} can't be skipped here: {reason}");
+    // Not eprintln!, whose output the test harness keeps to itself when a test passes.
+    let _ = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
+    false
+}
+
+/// Where a program is: looked up in `PATH`, and where Debian keeps servers and what other programs start.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let xfconf = format!("/usr/lib/{}-linux-gnu/xfce4/xfconf", std::env::consts::ARCH);
+    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", &xfconf].map(PathBuf::from);
+    let mut candidates = std::env::split_paths(&path).chain(elsewhere).map(|directory| directory.join(name));
+    candidates.find(|file| file.is_file())
+}
+
+/// A file of the repository, by its path from the top.
+pub fn repository_file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}

@@ -1,0 +1,143 @@
+//! The program under test, in a home of its own.
+
+mod running;
+
+pub use running::{Finished, Running, is_error};
+pub use rustix::process::Signal;
+
+use std::ffi::OsString;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use tempfile::TempDir;
+
+use super::bus::Bus;
+use super::real_desktop::RealDesktop;
+
+/// A variable that each start sets to another value, and that every process inherits from it.
+const MARK: &str = "TEST_RUN";
+
+/// How the program is to be started. Starting twice uses the same home, so a second start finds what the first left.
+#[derive(Clone)]
+pub struct Daemon {
+    directory: Arc<TempDir>,
+    command: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Daemon {
+    /// With the default configuration, on a free port, with no session bus and no display.
+    pub fn new() -> Daemon {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let top = directory.path();
+        for name in ["home", "config", "data", "state", "cache", "runtime", "temporary"] {
+            std::fs::create_dir(top.join(name)).expect("the directory is new and ours");
+        }
+        let private = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(top.join("runtime"), private).expect("the directory is ours");
+        let daemon = Daemon { directory: Arc::new(directory), command: vec!["run".into()], environment: Vec::new() };
+        let no_bus = daemon.path("runtime/no-bus");
+        daemon.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", no_bus.display())).config("")
+    }
+
+    /// On a private bus.
+    pub fn bus(self, bus: &Bus) -> Daemon {
+        self.env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+    }
+
+    /// On a real desktop, with its display.
+    pub fn on(desktop: &RealDesktop) -> Daemon {
+        desktop.environment().into_iter().fold(Self::new(), |daemon, (name, value)| daemon.env(name, value))
+    }
+
+    /// Writes the configuration file. Where `text` doesn't say what to listen on, that is a free port.
+    pub fn config(self, text: &str) -> Daemon {
+        self.write_config(text);
+        self
+    }
+
+    /// The subcommand and its arguments, instead of `run`.
+    pub fn args(mut self, arguments: &[&str]) -> Daemon {
+        self.command = arguments.iter().map(OsString::from).collect();
+        self
+    }
+
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Daemon {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// The program's `HOME`.
+    pub fn home(&self) -> PathBuf {
+        self.path("home")
+    }
+
+    /// Something below the directory that holds all of the program's files: `home`, `config`, `data`, `state`,
+    /// `cache`, `runtime`.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.directory.path().join(below)
+    }
+
+    pub fn config_path(&self) -> PathBuf {
+        self.path("config/mailknock/config.toml")
+    }
+
+    /// Replaces the configuration file in one step, as editors do.
+    pub fn write_config(&self, text: &str) {
+        let says_where = text.lines().any(|line| line.trim_start().starts_with("listen"));
+        // In front: after a table's head it would belong to that table.
+        let listen = if says_where { "" } else { "listen = \"127.0.0.1:0\"\n" };
+        let path = self.config_path();
+        std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("the directory is ours");
+        let new = path.with_extension("new");
+        std::fs::write(&new, format!("{listen}{text}")).expect("the directory is ours");
+        std::fs::rename(&new, &path).expect("the directory is ours");
+    }
+
+    /// Starts the program and waits until it says on which address it listens.
+    #[track_caller]
+    pub fn start(&self) -> Running {
+        let mut running = self.spawn();
+        running.wait_for_url();
+        running
+    }
+
+    /// Starts the program without waiting for anything.
+    pub fn spawn(&self) -> Running {
+        static STARTS: AtomicU32 = AtomicU32::new(0);
+        let start = STARTS.fetch_add(1, Ordering::Relaxed);
+        let mark = format!("{}.{start}", std::process::id());
+        let mut command = self.prepare(&self.command);
+        command.env(MARK, &mark);
+        Running::start(self.clone(), &mut command, mark)
+    }
+
+    /// Runs another command of the program in the same home, to its end.
+    #[track_caller]
+    pub fn command(&self, arguments: &[&str]) -> Finished {
+        self.clone().args(arguments).spawn().finish()
+    }
+
+    fn prepare(&self, arguments: &[OsString]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_mailknock"));
+        // Nothing of the developer's own session may reach it: neither bus, nor display, nor files.
+        command.args(arguments).env_clear().current_dir(self.home());
+        command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
+        command.env("RUST_BACKTRACE", "1").env("HOME", self.home()).env("TMPDIR", self.path("temporary"));
+        for (name, below) in [
+            ("XDG_CONFIG_HOME", "config"),
+            ("XDG_DATA_HOME", "data"),
+            ("XDG_STATE_HOME", "state"),
+            ("XDG_CACHE_HOME", "cache"),
+            ("XDG_RUNTIME_DIR", "runtime"),
+        ] {
+            command.env(name, self.path(below));
+        }
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+}

@@ -1,0 +1,279 @@
+//! A real desktop without a screen: Xvfb, dunst for notifications and xfce4-panel as the tray, on a bus of its own.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+use zbus::zvariant::OwnedValue;
+
+use super::bus::{Bus, Client, Place};
+use super::program::Program;
+use super::wait::{holds, wait_long};
+use super::{find_program, require};
+
+const SCREEN: &str = "1024x600x24";
+/// The middle of the first icon in the panel, which spans the bottom of the screen and is 32 pixels high.
+const FIRST_ICON: (i32, i32) = (17, 584);
+/// The square around it, as ImageMagick writes it.
+const FIRST_ICON_AREA: &str = "24x24+5+572";
+
+/// Everything a desktop session has. Its programs end with it, by their ids, in this order.
+pub struct RealDesktop {
+    client: Client,
+    _panel: Program,
+    _settings: Program,
+    _notifications: Program,
+    _screen: Program,
+    bus: Bus,
+    display: String,
+    directory: TempDir,
+}
+
+/// A notification as dunst remembers it once it is closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Remembered {
+    pub id: i32,
+    pub app_name: String,
+    pub summary: String,
+    pub body: String,
+    pub category: String,
+    pub icon_path: String,
+    /// The key of the action that a click does; empty where there is none.
+    pub default_action: String,
+}
+
+impl RealDesktop {
+    /// Says whether all its programs are installed. See [`require`].
+    #[must_use]
+    pub fn available() -> bool {
+        require(&["dbus-daemon", "Xvfb", "dunst", "xfconfd", "xfce4-panel", "xdotool", "import"])
+    }
+
+    /// Starts the session. Returns when the notification service and the tray answer on its bus.
+    pub fn start() -> RealDesktop {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let top = directory.path();
+        let panel = "config/xfce4/xfconf/xfce-perchannel-xml";
+        for name in ["home", "runtime", "data", "cache", "config/dunst", panel] {
+            std::fs::create_dir_all(top.join(name)).expect("the directory is ours");
+        }
+        std::fs::write(top.join("config/dunst/dunstrc"), DUNST).expect("the directory is ours");
+        std::fs::write(top.join(panel).join("xfce4-panel.xml"), PANEL).expect("the directory is ours");
+
+        let bus = Bus::start();
+        let mut screen = Command::new("Xvfb");
+        // It chooses a free display and prints its number once it accepts clients.
+        screen.args(["-displayfd", "1", "-screen", "0", SCREEN, "-nolisten", "tcp", "-noreset"]);
+        let (screen, number) = Program::start_and_hear(&mut screen, &top.join("xvfb.log"));
+        let display = format!(":{}", number.trim());
+
+        let client = Client::connect(&bus.address());
+        let start = |name: &str, arguments: &[&str], service: &str| {
+            let mut command = Command::new(find_program(name).unwrap_or_else(|| name.into()));
+            command.args(arguments);
+            session(&mut command, top, &bus.address(), &display);
+            let program = Program::start(&mut command, &top.join(format!("{name}.log")));
+            wait_long(&format!("{name} to own {service}"), || holds(client.is_owned(service)));
+            program
+        };
+        let notifications = start("dunst", &[], "org.freedesktop.Notifications");
+        let settings = start("xfconfd", &[], "org.xfce.Xfconf");
+        // Without a window manager the panel would wait for one before it shows itself.
+        let panel = start("xfce4-panel", &["--disable-wm-check"], "org.kde.StatusNotifierWatcher");
+        RealDesktop {
+            client,
+            _panel: panel,
+            _settings: settings,
+            _notifications: notifications,
+            _screen: screen,
+            bus,
+            display,
+            directory,
+        }
+    }
+
+    pub fn bus(&self) -> &Bus {
+        &self.bus
+    }
+
+    /// What a program needs to know to be on this desktop.
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        vec![("DBUS_SESSION_BUS_ADDRESS", self.bus.address()), ("DISPLAY", self.display.clone())]
+    }
+
+    // ---- notifications
+
+    /// How many notifications are on the screen.
+    #[track_caller]
+    pub fn dunst_displayed(&self) -> u32 {
+        self.client.property(DUNST_CONTROL, "displayedLength").expect("dunst says what it shows")
+    }
+
+    /// Waits until exactly so many notifications are on the screen.
+    #[track_caller]
+    pub fn wait_displayed(&self, count: u32) {
+        wait_long(&format!("{count} notifications on the screen"), || holds(self.dunst_displayed() == count));
+    }
+
+    /// Closes what is on the screen and returns everything dunst has shown so far, the newest first.
+    #[track_caller]
+    pub fn dunst_history(&self) -> Vec<Remembered> {
+        let () = self.client.call(DUNST_CONTROL, "NotificationCloseAll", &()).expect("dunst closes all");
+        // Closing is done a moment after the call is answered, and only then is it history.
+        self.wait_displayed(0);
+        let history: Vec<HashMap<String, OwnedValue>> =
+            self.client.call(DUNST_CONTROL, "NotificationListHistory", &()).expect("dunst tells its history");
+        history.iter().map(remembered).collect()
+    }
+
+    /// Does the default action of the notification at `position` (0 is the topmost), as a click on it does.
+    #[track_caller]
+    pub fn dunst_action(&self, position: u32) {
+        let () = self.client.call(DUNST_CONTROL, "NotificationAction", &position).expect("dunst does the action");
+    }
+
+    // ---- screen, pointer and keyboard
+
+    /// Waits until the tray shows an icon.
+    #[track_caller]
+    pub fn wait_tray_icon(&self) {
+        // An empty panel has one colour.
+        let colours = || self.run("import", &["-window", "root", "-crop", FIRST_ICON_AREA, "-format", "%k", "info:-"]);
+        wait_long("an icon in the tray", || holds(colours().trim().parse::<u32>().is_ok_and(|count| count > 1)));
+    }
+
+    /// Clicks the first icon in the tray with the left button.
+    #[track_caller]
+    pub fn click_tray(&self) {
+        self.click(FIRST_ICON, 1);
+    }
+
+    /// Opens the menu of the first icon in the tray. Returns when it is on the screen.
+    #[track_caller]
+    pub fn open_tray_menu(&self) {
+        let before = self.tray_windows();
+        self.click(FIRST_ICON, 3);
+        wait_long("the tray menu on the screen", || holds(self.tray_windows() > before));
+    }
+
+    /// Waits until the menu of the tray is closed again, as it is after a choice.
+    #[track_caller]
+    pub fn wait_menu_closed(&self) {
+        wait_long("the tray menu to close", || holds(self.tray_windows() == 1));
+    }
+
+    /// Presses a key by its X name: `Down`, `Return`, `Escape`.
+    #[track_caller]
+    pub fn press(&self, key: &str) {
+        self.run("xdotool", &["key", key]);
+    }
+
+    #[track_caller]
+    pub fn click(&self, (x, y): (i32, i32), button: u8) {
+        self.wait_tray_icon();
+        // Without --sync, which waits for a movement even where the pointer is there already.
+        let (x, y, button) = (x.to_string(), y.to_string(), button.to_string());
+        self.run("xdotool", &["mousemove", &x, &y, "click", &button]);
+    }
+
+    /// Writes what is on the screen to a file; its extension says in which format.
+    #[track_caller]
+    pub fn screenshot(&self, path: &Path) {
+        self.run("import", &["-window", "root", &path.display().to_string()]);
+    }
+
+    /// The panel runs its tray as a program of its own, which has one window in the panel and one for each open menu.
+    fn tray_windows(&self) -> usize {
+        self.run("xdotool", &["search", "--onlyvisible", "--class", "wrapper-2.0"]).lines().count()
+    }
+
+    #[track_caller]
+    fn run(&self, program: &str, arguments: &[&str]) -> String {
+        let mut command = Command::new(program);
+        session(command.args(arguments), self.directory.path(), &self.bus.address(), &self.display);
+        let output = command.stdin(Stdio::null()).output();
+        let output = output.unwrap_or_else(|error| panic!("failed to start `{program}`: {error}"));
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        // xdotool's search fails where it finds nothing, which is an answer.
+        assert!(output.status.success() || complaint.is_empty(), "{program} {arguments:?}: {complaint}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+}
+
+const DUNST_CONTROL: Place<'static> = Place {
+    service: "org.freedesktop.Notifications",
+    path: "/org/freedesktop/Notifications",
+    interface: "org.dunstproject.cmd0",
+};
+
+fn session(command: &mut Command, top: &Path, bus: &str, display: &str) {
+    // Nothing of the developer's own session: neither its display nor its settings.
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
+    command.env("DBUS_SESSION_BUS_ADDRESS", bus).env("DISPLAY", display).env("XDG_SESSION_TYPE", "x11");
+    // Otherwise GTK looks for an accessibility bus, which isn't there, and takes its time.
+    command.env("GDK_BACKEND", "x11").env("NO_AT_BRIDGE", "1").env("GTK_A11Y", "none");
+    command.env("HOME", top.join("home")).env("XDG_RUNTIME_DIR", top.join("runtime"));
+    command.env("XDG_CONFIG_HOME", top.join("config")).env("XDG_DATA_HOME", top.join("data"));
+    command.env("XDG_CACHE_HOME", top.join("cache")).current_dir(top.join("home"));
+}
+
+fn remembered(entry: &HashMap<String, OwnedValue>) -> Remembered {
+    let text = |name: &str| {
+        let value = entry.get(name).and_then(|value| <&str>::try_from(value).ok());
+        value.unwrap_or_default().to_owned()
+    };
+    Remembered {
+        id: entry.get("id").and_then(|id| i32::try_from(id).ok()).unwrap_or_default(),
+        app_name: text("appname"),
+        summary: text("summary"),
+        body: text("body"),
+        category: text("category"),
+        icon_path: text("icon_path"),
+        default_action: text("default_action_name"),
+    }
+}
+
+/// Notifications stay until they are closed, and a left click does their default action.
+const DUNST: &str = r#"[global]
+    follow = none
+    width = (300, 480)
+    height = 200
+    origin = top-right
+    offset = 10x10
+    notification_limit = 20
+    history_length = 200
+    font = DejaVu Sans 10
+    markup = full
+    format = "<b>%s</b>\n%b"
+    mouse_left_click = do_action, close_current
+[urgency_low]
+    timeout = 0
+[urgency_normal]
+    timeout = 0
+[urgency_critical]
+    timeout = 0
+"#;
+
+/// One panel along the bottom of the screen, with nothing in it but the tray.
+const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<channel name="xfce4-panel" version="1.0">
+  <property name="configver" type="int" value="2"/>
+  <property name="panels" type="array">
+    <value type="int" value="1"/>
+    <property name="panel-1" type="empty">
+      <property name="position" type="string" value="p=10;x=0;y=0"/>
+      <property name="position-locked" type="bool" value="true"/>
+      <property name="length" type="uint" value="100"/>
+      <property name="size" type="uint" value="32"/>
+      <property name="plugin-ids" type="array"><value type="int" value="1"/></property>
+    </property>
+  </property>
+  <property name="plugins" type="empty">
+    <property name="plugin-1" type="string" value="systray">
+      <property name="square-icons" type="bool" value="true"/>
+      <property name="known-legacy-items" type="array"/>
+    </property>
+  </property>
+</channel>
+"#;
