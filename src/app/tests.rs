@@ -1,1 +1,319 @@
-// tests follow
+//! Decisions without a runtime: inputs and times in, effects out.
+
+use super::*;
+use crate::desktop::ClosedBy;
+use crate::desktop::menu::IconState;
+use crate::mime;
+use crate::process::Exit;
+
+struct Bench {
+    app: App,
+    now: Now,
+    effects: Vec<Effect>,
+}
+
+impl Bench {
+    fn new(config: &str) -> Self {
+        let (config, problems) = Config::parse("f", config);
+        let config = config.unwrap_or_else(|| panic!("{problems:?}"));
+        let now = Now::read();
+        let wanted = Wanted { tray: true, notifications: true };
+        let app = App::new(Arc::new(config), None, &problems, wanted, now);
+        Self { app, now, effects: Vec::new() }
+    }
+
+    /// With a notification service on the screen.
+    fn with_desktop(config: &str) -> Self {
+        let mut bench = Self::new(config);
+        bench.desktop(DesktopEvent::Notifications(Availability::Here));
+        bench.effects.clear();
+        bench
+    }
+
+    fn input(&mut self, input: Input) {
+        let effects = self.app.on_input(input, self.now);
+        self.effects.extend(effects);
+    }
+
+    fn desktop(&mut self, event: DesktopEvent) {
+        self.input(Input::Desktop(event));
+    }
+
+    fn choose(&mut self, choice: Choice) {
+        self.desktop(DesktopEvent::Chosen { choice, activation_token: None });
+    }
+
+    fn click(&mut self) {
+        self.desktop(DesktopEvent::TrayClicked { activation_token: Some("token".into()) });
+    }
+
+    fn mail(&mut self, from: &str) -> oneshot::Receiver<Answer> {
+        let mut event = Event::new(EventKind::MessageNew, "me");
+        event.folder = Some("INBOX".into());
+        event.from = Some(mime::originator(from));
+        let (reply, answer) = oneshot::channel();
+        self.input(Input::Events { events: vec![event], reply });
+        self.answer();
+        answer
+    }
+
+    /// Does what the session does with answers.
+    fn answer(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Answer(reply, answer) => drop(reply.send(answer)),
+                effect => self.effects.push(effect),
+            }
+        }
+    }
+
+    fn after(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+        self.input(Input::Deadline);
+    }
+
+    /// The commands that were started since the last look.
+    fn runs(&mut self) -> Vec<RunId> {
+        let run = |effect: &Effect| match effect {
+            Effect::Run { run, .. } => Some(*run),
+            _ => None,
+        };
+        let runs = self.effects.iter().filter_map(run).collect();
+        self.effects.retain(|effect| run(effect).is_none());
+        runs
+    }
+
+    /// The popups that were asked for since the last look; the desktop shows them.
+    fn popups(&mut self) -> Vec<String> {
+        let mut shown = Vec::new();
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Desktop(Request::Show { slot, note }) => {
+                    shown.push(note.summary);
+                    self.desktop(DesktopEvent::PopupShown { slot });
+                }
+                effect => self.effects.push(effect),
+            }
+        }
+        shown
+    }
+
+    fn ends(&mut self, run: RunId, exit: Exit) {
+        let ended = Ended { exit, elapsed: Duration::from_secs(1), tail: "a\n no route\n".into() };
+        self.input(Input::Finished { run, ended });
+    }
+
+    fn icon(&self) -> IconState {
+        tray_view(&self.app.status()).icon
+    }
+
+    /// What became of the newest event with its handlers.
+    fn fates(&self) -> Vec<String> {
+        let newest = self.app.store.recent().next().expect("something was accepted");
+        newest.deliveries.iter().map(|delivery| format!("{}: {:?}", delivery.handler, delivery.state)).collect()
+    }
+}
+
+const FETCH: &str = "[[handler]]\nname = \"fetch\"\ncommand = \"mbsync -a\"\n";
+
+#[test]
+fn mail_is_answered_shown_and_on_record() {
+    let mut bench = Bench::with_desktop("");
+    let mut answer = bench.mail("Alice <a@example.org>");
+    assert_eq!(answer.try_recv(), Ok(Answer::Accepted));
+    assert_eq!(bench.popups(), ["Alice"]);
+    assert_eq!(bench.fates(), ["notify: Finished(\"shown\")"]);
+    assert_eq!(bench.icon(), IconState::New);
+}
+
+#[test]
+fn a_burst_is_one_run_now_and_one_for_the_rest() {
+    let mut bench = Bench::new(&format!("{FETCH}limit_burst = 100"));
+    (0..5).for_each(|_| drop(bench.mail("a@x")));
+    let runs = bench.runs();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(bench.icon(), IconState::Fetching);
+    bench.ends(runs[0], Exit::Code(0));
+    assert_eq!(bench.runs().len(), 1, "the other four together");
+    assert_eq!(bench.fates(), ["fetch: Running(RunId(2))"]);
+}
+
+#[test]
+fn a_limited_run_waits_for_its_deadline_and_nothing_else_does() {
+    let mut bench = Bench::new(FETCH);
+    bench.mail("a@x");
+    let first = bench.runs()[0];
+    bench.ends(first, Exit::Code(0));
+    bench.mail("b@x");
+    assert!(bench.runs().is_empty());
+    let deadline = bench.app.deadline(bench.now + TRAY_PERIOD).expect("a run is due");
+    assert!(deadline <= bench.now.instant + Duration::from_secs(30));
+    bench.after(30);
+    assert_eq!(bench.runs().len(), 1);
+}
+
+#[test]
+fn with_nothing_to_wait_for_there_is_no_deadline() {
+    let mut bench = Bench::new(FETCH);
+    bench.after(1);
+    bench.mail("a@x");
+    let run = bench.runs()[0];
+    bench.ends(run, Exit::Code(0));
+    bench.after(1);
+    assert_eq!(bench.app.deadline(bench.now), None);
+}
+
+#[test]
+fn a_click_fetches_past_the_limit_and_joins_a_run_that_goes_on() {
+    let mut bench = Bench::new(FETCH);
+    bench.mail("a@x");
+    let first = bench.runs()[0];
+    bench.click();
+    assert!(bench.runs().is_empty(), "it runs already");
+    bench.ends(first, Exit::Code(0));
+    bench.mail("b@x");
+    bench.click();
+    assert_eq!(bench.runs().len(), 1);
+    assert_eq!(bench.fates(), ["fetch: Running(RunId(2))"], "a fetch takes what waits");
+}
+
+#[test]
+fn without_a_fetch_handler_a_click_opens_mail() {
+    let mut bench = Bench::with_desktop("[tray]\nopen = \"mail {subject}\"");
+    bench.click();
+    let opened = |effect: &Effect| matches!(effect, Effect::Open { words: Some(words), activation_token: Some(token) } if words == &["mail"] && token == "token");
+    assert!(bench.effects.iter().any(opened), "{:?}", bench.effects);
+}
+
+#[test]
+fn a_failure_is_a_problem_until_the_next_success() {
+    let mut bench = Bench::new(FETCH);
+    bench.choose(Choice::RunHandler("fetch".into()));
+    let run = bench.runs()[0];
+    bench.ends(run, Exit::Code(1));
+    assert_eq!(bench.icon(), IconState::Problem);
+    let status = bench.app.status();
+    assert_eq!(status.problems, ["fetch: exit 1"]);
+    assert_eq!(status.handlers[0].last.as_ref().map(|last| last.last_line.as_str()), Some("no route"));
+    bench.choose(Choice::Fetch);
+    let run = bench.runs()[0];
+    bench.ends(run, Exit::Code(0));
+    assert_eq!(bench.icon(), IconState::Idle);
+}
+
+#[test]
+fn mail_while_paused_is_recorded_and_comes_as_one_summary() {
+    let mut bench = Bench::with_desktop("");
+    bench.choose(Choice::Pause(PauseFor::HalfAnHour));
+    bench.mail("a@x");
+    bench.mail("b@x");
+    assert!(bench.popups().is_empty());
+    assert_eq!(bench.fates(), ["notify: Waiting"]);
+    assert_eq!(bench.icon(), IconState::Paused);
+    bench.after(30 * 60);
+    assert_eq!(bench.popups(), ["2 new messages in INBOX"]);
+    bench.mail("c@x");
+    assert_eq!(bench.popups(), ["c@x"]);
+}
+
+#[test]
+fn without_a_notification_service_mail_waits_and_the_desktop_is_asked_again() {
+    let mut bench = Bench::new("");
+    bench.desktop(DesktopEvent::Notifications(Availability::Absent("none".into())));
+    bench.mail("a@x");
+    assert!(bench.effects.iter().any(|effect| matches!(effect, Effect::Desktop(Request::LookAgain))));
+    assert_eq!(bench.fates(), ["notify: Waiting"]);
+    bench.desktop(DesktopEvent::Notifications(Availability::Here));
+    assert_eq!(bench.popups(), ["a@x"]);
+}
+
+#[test]
+fn what_the_service_did_not_answer_for_is_shown_by_the_next_one() {
+    let mut bench = Bench::with_desktop("");
+    bench.mail("a@x");
+    // It never says that the popup is shown.
+    assert_eq!(bench.fates(), ["notify: Running(RunId(1))"]);
+    bench.effects.clear();
+    bench.desktop(DesktopEvent::Notifications(Availability::Absent("gone".into())));
+    assert_eq!(bench.fates(), ["notify: Waiting"]);
+    bench.desktop(DesktopEvent::Notifications(Availability::Here));
+    assert_eq!(bench.popups(), ["a@x"]);
+    assert_eq!(bench.fates(), ["notify: Finished(\"shown\")"]);
+}
+
+#[test]
+fn a_refused_popup_is_on_record_and_holds_nothing_up() {
+    let mut bench = Bench::with_desktop("");
+    bench.mail("a@x");
+    bench.desktop(DesktopEvent::PopupFailed { slot: Slot(1), why: "full".into() });
+    assert_eq!(bench.fates(), ["notify: Finished(\"not shown: full\")"]);
+    bench.effects.clear();
+    bench.mail("b@x");
+    assert_eq!(bench.popups(), ["b@x"]);
+}
+
+#[test]
+fn a_click_on_a_popup_opens_its_message_once() {
+    let mut bench = Bench::with_desktop("[tray]\nopen = \"mail {from_address}\"");
+    bench.mail("Alice <alice@example.org>");
+    bench.popups();
+    let action = DesktopEvent::PopupAction { slot: Slot(1), action: "default".into(), activation_token: None };
+    bench.desktop(action);
+    let opened = bench.effects.iter().filter_map(|effect| match effect {
+        Effect::Open { words: Some(words), .. } => Some(words.join(" ")),
+        _ => None,
+    });
+    assert_eq!(opened.collect::<Vec<_>>(), ["mail alice@example.org"]);
+    assert_eq!(bench.icon(), IconState::Idle);
+}
+
+#[test]
+fn looking_is_noticed_and_the_count_begins_anew() {
+    let mut bench = Bench::with_desktop("");
+    bench.mail("a@x");
+    bench.mail("b@x");
+    bench.desktop(DesktopEvent::MenuOpened);
+    assert_eq!((bench.app.status().new, bench.icon()), (2, IconState::Idle));
+    bench.mail("c@x");
+    assert_eq!((bench.app.status().new, bench.icon()), (1, IconState::New));
+    bench.desktop(DesktopEvent::PopupClosed { slot: Slot(1), by: ClosedBy::User });
+    assert_eq!(bench.app.status().new, 1);
+}
+
+#[test]
+fn the_tray_changes_at_most_four_times_a_second() {
+    let mut bench = Bench::with_desktop("");
+    let changes = |bench: &Bench| {
+        bench.effects.iter().filter(|effect| matches!(effect, Effect::Desktop(Request::Tray(_)))).count()
+    };
+    bench.after(1);
+    bench.effects.clear();
+    for second in 0..50 {
+        bench.mail(&format!("{second}@x"));
+    }
+    assert!(changes(&bench) <= 1);
+    assert!(bench.app.deadline(bench.now).is_some_and(|deadline| deadline <= bench.now.instant + TRAY_PERIOD));
+    bench.after(1);
+    let Some(Effect::Desktop(Request::Tray(view))) = bench.effects.last() else { panic!("no change of the tray") };
+    assert!(view.tooltip.starts_with("50 new messages"));
+}
+
+#[test]
+fn while_stopping_senders_are_told_and_nothing_begins() {
+    let mut bench = Bench::with_desktop(FETCH);
+    bench.input(Input::Stop);
+    assert!(matches!(bench.effects.as_slice(), [Effect::Stop]));
+    let mut answer = bench.mail("a@x");
+    assert_eq!(answer.try_recv(), Ok(Answer::Stopping));
+    assert!(bench.runs().is_empty());
+}
+
+#[test]
+fn silenced_mail_is_neither_shown_nor_counted() {
+    let mut bench = Bench::with_desktop("[[handler]]\nfrom = \"spam@x\"\nnotify = false\n[[handler]]\nnotify = true");
+    bench.mail("spam@x");
+    assert!(bench.popups().is_empty());
+    assert_eq!(bench.app.status().new, 0);
+    bench.mail("a@x");
+    assert_eq!(bench.popups(), ["a@x"]);
+}
