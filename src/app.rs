@@ -20,6 +20,7 @@ use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
 use crate::event::{EntryId, Event, EventKind};
 use crate::handler::notify::{what, who};
 use crate::handler::{Act, Batch, Kind, field};
+use crate::listener::{Knock, Taken};
 use crate::popups::{Mode, Popups};
 use crate::problem::Problem;
 use crate::process::{Ended, Job};
@@ -32,23 +33,9 @@ pub use session::{Options, Print, run};
 /// The tray changes at most four times a second, however many events come.
 const TRAY_PERIOD: Duration = Duration::from_millis(250);
 
-/// Whoever sent events waits at this.
-pub type Reply = oneshot::Sender<Answer>;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Answer {
-    /// They are on record.
-    Accepted,
-    /// We are stopping.
-    Stopping,
-}
-
 #[derive(Debug)]
 pub enum Input {
-    Events {
-        events: Vec<Event>,
-        reply: Reply,
-    },
+    Knock(Knock),
     /// A command's run is over.
     Finished {
         run: RunId,
@@ -62,7 +49,7 @@ pub enum Input {
 
 #[derive(Debug)]
 pub enum Effect {
-    Answer(Reply, Answer),
+    Answer(oneshot::Sender<Taken>, Taken),
     Run {
         run: RunId,
         job: Job,
@@ -138,12 +125,12 @@ impl App {
         let mut effects = Vec::new();
         self.tray_stale |= !matches!(input, Input::Deadline);
         match input {
-            Input::Events { reply, .. } if self.stopping => effects.push(Effect::Answer(reply, Answer::Stopping)),
-            Input::Events { events, reply } => {
+            Input::Knock(Knock { reply, .. }) if self.stopping => effects.push(Effect::Answer(reply, Taken::Stopping)),
+            Input::Knock(Knock { events, reply }) => {
                 for event in events {
                     self.accept(event, now, &mut effects);
                 }
-                effects.push(Effect::Answer(reply, Answer::Accepted));
+                effects.push(Effect::Answer(reply, Taken::OnRecord));
             }
             Input::Finished { run, ended } => self.command_ended(run, &ended, now),
             Input::Desktop(event) => self.on_desktop(event, now, &mut effects),

@@ -12,11 +12,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{Answer, App, Effect, Input};
+use super::{App, Effect, Input};
 use crate::clock::Now;
 use crate::config::Config;
 use crate::desktop::{Desktop, Link, Wanted, mail_program};
-use crate::listener::{Knock, Listener, Taken};
+use crate::listener::Listener;
 use crate::problem::Problem;
 use crate::process::{self, Ended};
 use crate::store::{Entry, RunId};
@@ -75,7 +75,7 @@ pub async fn run(
     while !session.is_stopping() {
         let deadline = session.app.deadline(Now::read()).map(Instant::from_std);
         let input = tokio::select! {
-            Some(knock) = knocks.recv() => events(knock),
+            Some(knock) = knocks.recv() => Input::Knock(knock),
             Some(event) = desktop_events.recv() => Input::Desktop(event),
             Some(ended) = session.runs.join_next() => match finished(ended) {
                 Some(input) => input,
@@ -91,7 +91,7 @@ pub async fn run(
         let mut is_listening = true;
         while is_listening || !session.runs.is_empty() {
             tokio::select! {
-                Some(knock) = knocks.recv() => session.take(events(knock)),
+                Some(knock) = knocks.recv() => session.take(Input::Knock(knock)),
                 Some(ended) = session.runs.join_next() => {
                     if let Some(input) = finished(ended) {
                         session.take(input);
@@ -112,20 +112,6 @@ pub async fn run(
 
 fn cannot_listen(address: SocketAddr) -> String {
     format!("failed to listen on {address}. Is another instance running?")
-}
-
-fn events(knock: Knock) -> Input {
-    let (reply, answer) = oneshot::channel();
-    // The listener's words and the loop's are kept apart; one task the fewer is worth this small bridge.
-    let Knock { events, reply: taken } = knock;
-    tokio::spawn(async move {
-        let answer = match answer.await {
-            Ok(Answer::Accepted) => Taken::OnRecord,
-            Ok(Answer::Stopping) | Err(_) => Taken::Stopping,
-        };
-        let _ = taken.send(answer);
-    });
-    Input::Events { events, reply }
 }
 
 fn finished(ended: Result<(RunId, Ended), tokio::task::JoinError>) -> Option<Input> {
@@ -161,7 +147,7 @@ impl Session {
     fn perform(&mut self, effect: Effect) {
         match effect {
             // A sender that has gone away needs no answer.
-            Effect::Answer(reply, answer) => drop(reply.send(answer)),
+            Effect::Answer(reply, taken) => drop(reply.send(taken)),
             Effect::Run { run, job } => {
                 let stopped = self.stopped.clone();
                 self.runs.spawn(async move { (run, process::run(job, stopped).await) });

@@ -47,12 +47,12 @@ impl Bench {
         self.desktop(DesktopEvent::TrayClicked { activation_token: Some("token".into()) });
     }
 
-    fn mail(&mut self, from: &str) -> oneshot::Receiver<Answer> {
+    fn mail(&mut self, from: &str) -> oneshot::Receiver<Taken> {
         let mut event = Event::new(EventKind::MessageNew, "me");
         event.folder = Some("INBOX".into());
         event.from = Some(mime::originator(from));
         let (reply, answer) = oneshot::channel();
-        self.input(Input::Events { events: vec![event], reply });
+        self.input(Input::Knock(Knock { events: vec![event], reply }));
         self.answer();
         answer
     }
@@ -61,7 +61,7 @@ impl Bench {
     fn answer(&mut self) {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                Effect::Answer(reply, answer) => drop(reply.send(answer)),
+                Effect::Answer(reply, taken) => drop(reply.send(taken)),
                 effect => self.effects.push(effect),
             }
         }
@@ -120,7 +120,7 @@ const FETCH: &str = "[[handler]]\nname = \"fetch\"\ncommand = \"mbsync -a\"\n";
 fn mail_is_answered_shown_and_on_record() {
     let mut bench = Bench::with_desktop("");
     let mut answer = bench.mail("Alice <a@example.org>");
-    assert_eq!(answer.try_recv(), Ok(Answer::Accepted));
+    assert_eq!(answer.try_recv(), Ok(Taken::OnRecord));
     assert_eq!(bench.popups(), ["Alice"]);
     assert_eq!(bench.fates(), ["notify: Finished(\"shown\")"]);
     assert_eq!(bench.icon(), IconState::New);
@@ -304,7 +304,7 @@ fn while_stopping_senders_are_told_and_nothing_begins() {
     bench.input(Input::Stop);
     assert!(matches!(bench.effects.as_slice(), [Effect::Stop]));
     let mut answer = bench.mail("a@x");
-    assert_eq!(answer.try_recv(), Ok(Answer::Stopping));
+    assert_eq!(answer.try_recv(), Ok(Taken::Stopping));
     assert!(bench.runs().is_empty());
 }
 
