@@ -19,19 +19,22 @@ use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, Request, Slot
 use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
 use crate::event::{EntryId, Event, EventKind};
 use crate::handler::notify::{what, who};
-use crate::handler::{Act, Batch, Kind, field};
+use crate::handler::{Act, Batch, Kind, Told, field};
 use crate::listener::{Knock, Taken};
 use crate::popups::{Mode, Popups};
 use crate::problem::Problem;
-use crate::process::{Ended, Job};
+use crate::process::{Ended, Exit, GroupId, Job};
 use crate::router::route;
 use crate::status::{Paused, Recent, Status};
-use crate::store::{Entry, RunId, Store};
+use crate::store::record::Fault;
+use crate::store::{Accepted, Change, Entry, Loaded, RunId, Store};
 
 pub use session::{Options, Print, run};
 
 /// The tray changes at most four times a second, however many events come.
 const TRAY_PERIOD: Duration = Duration::from_millis(250);
+/// A run that goes on for so long is not what crashes us.
+const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub enum Input {
@@ -41,7 +44,14 @@ pub enum Input {
         run: RunId,
         ended: Ended,
     },
+    /// A run's process group, by which it can be found after a crash.
+    Started {
+        run: RunId,
+        group: GroupId,
+    },
     Desktop(DesktopEvent),
+    /// How the record is; none where all is well.
+    Record(Option<Fault>),
     /// Nothing but time has passed.
     Deadline,
     Stop,
@@ -66,6 +76,8 @@ pub enum Effect {
     },
     /// For those who watch the terminal.
     Print(Entry),
+    /// What is answered is on disk: this comes before any answer.
+    Record(Vec<Change>),
     Stop,
 }
 
@@ -86,26 +98,38 @@ pub struct App {
     new: u32,
     looked: bool,
     standing_problems: Vec<String>,
+    record_fault: Option<Fault>,
+    /// When the newest run has lived long enough.
+    settle_at: Option<Instant>,
     tray_shown: Option<(TrayView, Instant)>,
     tray_stale: bool,
     stopping: bool,
 }
 
 impl App {
-    /// `warnings` are the configuration's; `config_file` is where it can be edited.
+    /// `warnings` are the configuration's; `config_file` is where it can be edited; `loaded` is where the record ends.
     pub fn new(
         config: Arc<Config>,
         config_file: Option<PathBuf>,
         warnings: &[Problem],
         wanted: Wanted,
+        loaded: Loaded,
         now: Now,
     ) -> Self {
+        let (mut store, waiting, set_aside) = Store::resume(loaded);
+        store.drop_handlers(|name| config.handlers.iter().any(|handler| &*handler.name == name));
+        let mut dispatcher = Dispatcher::new(&config.handlers, now);
+        waiting.iter().for_each(|handler| dispatcher.arrived(handler, now));
+        let mut standing_problems: Vec<String> = warnings.iter().map(|problem| problem.message.clone()).collect();
+        if set_aside > 0 {
+            standing_problems.push(format!("{set_aside} events were set aside: the program ended twice over them"));
+        }
         Self {
-            dispatcher: Dispatcher::new(&config.handlers, now),
+            dispatcher,
             config,
             config_file,
             wanted,
-            store: Store::default(),
+            store,
             popups: Popups::default(),
             notifications: None,
             tray: None,
@@ -114,7 +138,9 @@ impl App {
             released: false,
             new: 0,
             looked: false,
-            standing_problems: warnings.iter().map(|problem| problem.message.clone()).collect(),
+            standing_problems,
+            record_fault: None,
+            settle_at: None,
             tray_shown: None,
             tray_stale: true,
             stopping: false,
@@ -126,14 +152,17 @@ impl App {
         self.tray_stale |= !matches!(input, Input::Deadline);
         match input {
             Input::Knock(Knock { reply, .. }) if self.stopping => effects.push(Effect::Answer(reply, Taken::Stopping)),
-            Input::Knock(Knock { events, reply }) => {
-                for event in events {
+            Input::Knock(Knock { events, fingerprint, reply }) => {
+                let is_repeat = fingerprint.is_some_and(|request| self.store.is_repeated_request(request, now.instant));
+                for event in events.into_iter().filter(|_| !is_repeat) {
                     self.accept(event, now, &mut effects);
                 }
                 effects.push(Effect::Answer(reply, Taken::OnRecord));
             }
             Input::Finished { run, ended } => self.command_ended(run, &ended, now),
+            Input::Started { run, group } => self.store.group(run, group),
             Input::Desktop(event) => self.on_desktop(event, now, &mut effects),
+            Input::Record(fault) => self.record_is(fault),
             Input::Deadline => {}
             Input::Stop => {
                 self.stopping = true;
@@ -142,12 +171,29 @@ impl App {
         }
         self.end_pause(now);
         if !self.stopping {
-            let starts = self.dispatcher.start_due(&self.store, self.popups_may(), now);
+            let popups = self.popups_may();
+            let starts = self.dispatcher.start_due(&mut self.store, popups, now);
             self.begin(starts, now, &mut effects);
             self.released = false;
         }
+        self.settle(now);
         self.refresh_tray(now, &mut effects);
+        let changes = self.store.take_changes();
+        if !changes.is_empty() {
+            effects.push(Effect::Record(changes));
+        }
+        // Lines are written before the record says so, everything else after: at least once, whenever we are killed.
+        effects.sort_by_key(|effect| match effect {
+            Effect::Log { .. } => 0,
+            Effect::Record(_) => 1,
+            _ => 2,
+        });
         effects
+    }
+
+    /// Everything that is not finished, for a record that has missed something.
+    pub fn snapshot(&self) -> Vec<Change> {
+        self.store.snapshot()
     }
 
     /// When [`Input::Deadline`] is due; none while there is nothing to wait for.
@@ -161,43 +207,69 @@ impl App {
             _ => None,
         };
         let runs = self.dispatcher.deadline(self.popups_may(), now).filter(|_| !self.stopping);
-        [tray, pause, runs].into_iter().flatten().min()
+        [tray, pause, runs, self.settle_at].into_iter().flatten().min()
     }
 
     fn accept(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
-        let event = Arc::new(event);
-        let handlers: Vec<_> = route(&self.config.handlers, &event).collect();
-        let is_shown = handlers.iter().any(|handler| handler.is_notify());
-        if event.is_new_mail() && (is_shown || !self.config.handlers.iter().any(|handler| handler.is_notify())) {
-            if std::mem::take(&mut self.looked) {
-                self.new = 0;
-            }
-            self.new = self.new.saturating_add(1);
-        }
+        let handlers: Vec<_> = route(&self.config.handlers, &event).cloned().collect();
         let names: Vec<Arc<str>> = handlers
             .iter()
             .filter(|handler| self.wanted.notifications || !handler.is_notify())
             .map(|handler| handler.name.clone())
             .collect();
-        tracing::debug!(event = event.kind.name(), handlers = names.len(), "accepted");
-        let id = self.store.accept(event, &names, now.wall);
+        if event.settles_message() {
+            self.withdraw(&event, effects);
+        }
+        let is_shown = handlers.iter().any(|handler| handler.is_notify());
+        let is_counted =
+            event.is_new_mail() && (is_shown || !self.config.handlers.iter().any(|handler| handler.is_notify()));
+        let Accepted::New(id) = self.store.accept(event, &names, now.wall) else {
+            tracing::debug!("a repeat");
+            return;
+        };
+        if is_counted {
+            if std::mem::take(&mut self.looked) {
+                self.new = 0;
+            }
+            self.new = self.new.saturating_add(1);
+        }
         for name in &names {
             self.dispatcher.arrived(name, now);
         }
         if is_shown && matches!(self.notifications, Some(Availability::Absent(_))) {
             effects.push(Effect::Desktop(Request::LookAgain));
         }
-        effects.extend(self.store.entry(id).cloned().map(Effect::Print));
+        if let Some(entry) = self.store.entry(id) {
+            tracing::debug!(event = entry.event.kind.name(), handlers = names.len(), "accepted");
+            effects.push(Effect::Print(entry.clone()));
+        }
+    }
+
+    /// The message needs no attention any more, whatever handlers' filters say about this event.
+    fn withdraw(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        effects.extend(self.popups.withdraw(event).into_iter().map(Effect::Desktop));
+        for handler in &self.config.handlers {
+            if matches!(&handler.kind, Kind::Notify(notify) if notify.withdraw) {
+                let is_moot = |waiting: &Event| waiting.is_about_the_same_message(event);
+                self.store.cancel(&handler.name, is_moot, "not shown: it was read or deleted before");
+            }
+        }
     }
 
     /// Does what runs are for.
     fn begin(&mut self, starts: Vec<Start>, now: Now, effects: &mut Vec<Effect>) {
-        for Start { run, handler, trigger } in starts {
-            let entries = self.store.start(&handler.name, run);
-            let batch = Batch { trigger, events: entries.iter().map(|entry| entry.event.clone()).collect() };
+        for Start { run, handler, trigger, entries } in starts {
+            let told = |entry: &Entry| Told {
+                entry: entry.id,
+                at: entry.at,
+                event: entry.event.clone(),
+                redelivered: entry.is_redelivered(&handler.name),
+            };
+            let batch = Batch { trigger, events: entries.iter().map(told).collect() };
             match handler.act(&batch) {
                 Act::Run(job) => {
                     tracing::debug!(handler = %handler.name, trigger = trigger.name(), "run");
+                    self.settle_at = Some(now.instant + SETTLED_AFTER);
                     effects.push(Effect::Run { run, job });
                 }
                 Act::Log { level, lines } => {
@@ -220,6 +292,25 @@ impl App {
         }
     }
 
+    fn settle(&mut self, now: Now) {
+        if self.settle_at.is_some_and(|then| then <= now.instant) {
+            self.settle_at = None;
+            self.store.settle();
+        }
+        if !self.store.is_unsettled() {
+            self.settle_at = None;
+        }
+    }
+
+    fn record_is(&mut self, fault: Option<Fault>) {
+        match (&self.record_fault, &fault) {
+            (None, Some(fault)) => tracing::warn!("{fault}"),
+            (Some(_), None) => tracing::info!("the record is written again"),
+            _ => {}
+        }
+        self.record_fault = fault;
+    }
+
     fn finish(&mut self, run: RunId, outcome: &str, now: Now) {
         self.store.finish(run, outcome);
         self.dispatcher.finished(run, None, now);
@@ -232,8 +323,14 @@ impl App {
     }
 
     fn command_ended(&mut self, run: RunId, ended: &Ended, now: Now) {
+        if ended.exit == Exit::Stopped {
+            self.store.interrupt(run);
+            self.dispatcher.finished(run, None, now);
+            return;
+        }
         let last = last_run(ended, now);
-        self.store.finish(run, &last.result);
+        let left_behind = if ended.left_behind { "; something that it started still runs" } else { "" };
+        self.store.finish(run, &format!("{}{left_behind}", last.result));
         let succeeded = last.succeeded;
         let elapsed = ended.elapsed.as_millis();
         let Some(handler) = self.dispatcher.finished(run, Some(last), now) else { return };
@@ -269,7 +366,7 @@ impl App {
             DesktopEvent::TrayClicked { activation_token } => {
                 self.looked = true;
                 match self.config.tray.click {
-                    Click::Fetch => self.fetch(None, activation_token, now, effects),
+                    Click::Fetch => self.fetch(None, activation_token, effects),
                     Click::Open => self.open(None, activation_token, effects),
                     Click::Pause if self.paused.is_some() => self.resume(),
                     Click::Pause => self.paused = Some(Paused::UntilResumed),
@@ -282,8 +379,8 @@ impl App {
 
     fn chosen(&mut self, choice: Choice, activation_token: Option<String>, now: Now, effects: &mut Vec<Effect>) {
         match choice {
-            Choice::Fetch => self.fetch(None, activation_token, now, effects),
-            Choice::RunHandler(name) => self.fetch(Some(&name), activation_token, now, effects),
+            Choice::Fetch => self.fetch(None, activation_token, effects),
+            Choice::RunHandler(name) => self.fetch(Some(&name), activation_token, effects),
             Choice::OpenMail => self.open(None, activation_token, effects),
             Choice::OpenEntry(entry) => self.open(Some(entry), activation_token, effects),
             Choice::Pause(length) => self.pause(length, now),
@@ -301,12 +398,11 @@ impl App {
     }
 
     /// Runs the fetch handlers now, or the one named; where there are none, opens mail instead.
-    fn fetch(&mut self, name: Option<&str>, activation_token: Option<String>, now: Now, effects: &mut Vec<Effect>) {
+    fn fetch(&mut self, name: Option<&str>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
         if name.is_none() && !self.config.handlers.iter().any(|handler| handler.fetch) {
             return self.open(None, activation_token, effects);
         }
-        let starts = self.dispatcher.fetch(name, now);
-        self.begin(starts, now, effects);
+        self.dispatcher.fetch(name);
     }
 
     fn open(&mut self, entry: Option<EntryId>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
@@ -400,6 +496,7 @@ impl App {
             let last = handler.last.as_ref().filter(|last| !last.succeeded)?;
             Some(format!("{}: {}", handler.name, last.result))
         });
+        let record = self.record_fault.as_ref().map(ToString::to_string);
         let recent = self.store.recent().filter(|entry| is_worth_a_line(&entry.event)).map(|entry| Recent {
             entry: entry.id,
             at: entry.at,
@@ -412,7 +509,7 @@ impl App {
             paused: self.paused,
             recent: recent.take(self.config.tray.recent).collect(),
             recent_slots: self.config.tray.recent,
-            problems: self.standing_problems.iter().cloned().chain(failed).collect(),
+            problems: self.standing_problems.iter().cloned().chain(record).chain(failed).collect(),
             handlers,
             has_configuration: self.config_file.is_some(),
         }

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod log;
+mod recent;
 mod run;
 
 use std::path::{Path, PathBuf};
@@ -47,6 +48,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration: every problem, with its place
     Check(check::Arguments),
+    /// Show what happened lately, and what came of it
+    Recent(recent::Arguments),
 }
 
 /// Does what the command line says; gives the exit code.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Some(Command::Run(arguments)) => run::run(file, arguments),
         Some(Command::Demo(arguments)) => demo::demo(&arguments),
         Some(Command::Check(arguments)) => check::check(file, &arguments),
+        Some(Command::Recent(arguments)) => recent::recent(&arguments),
     }
 }
 

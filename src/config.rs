@@ -1,6 +1,7 @@
 //! What the user wrote, checked. It does nothing by itself.
 
 mod auth;
+mod history;
 mod log;
 mod print;
 mod tray;
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 use crate::document::{Document, Table};
 use crate::handler::{Handler, parse_network};
 use crate::problem::Problem;
+use crate::schema::Retention;
 
 pub use auth::Auth;
 pub use log::{Log, LogFormat};
@@ -42,6 +44,7 @@ pub struct Config {
     pub auth: Option<Auth>,
     pub log: Log,
     pub tray: Tray,
+    pub history: Retention,
     /// In the order of the file; never empty.
     pub handlers: Vec<Arc<Handler>>,
 }
@@ -60,6 +63,7 @@ impl Default for Config {
             auth: None,
             log: Log::default(),
             tray: Tray::default(),
+            history: Retention::default(),
             handlers: vec![Arc::new(Handler::built_in())],
         }
     }
@@ -113,6 +117,7 @@ impl Config {
             auth,
             log: root.table("log", Log::read).unwrap_or_default(),
             tray: root.table("tray", Tray::read).unwrap_or_default(),
+            history: root.table("history", history::read).unwrap_or_default(),
             handlers: read_handlers(root),
         };
         Some(config)

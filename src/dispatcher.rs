@@ -8,13 +8,12 @@ use crate::handler::{Handler, Trigger};
 use crate::process::Ended;
 use crate::schedule::{Due, Schedule};
 use crate::status::{HandlerStatus, LastRun};
-use crate::store::{RunId, Store};
+use crate::store::{Entry, RunId, Store};
 
 /// The runs of all handlers.
 #[derive(Debug)]
 pub struct Dispatcher {
     lanes: Vec<Lane>,
-    last_run: u64,
 }
 
 /// One handler's run.
@@ -23,6 +22,8 @@ struct Lane {
     handler: Arc<Handler>,
     schedule: Schedule,
     running: Option<Running>,
+    /// Somebody asked for a fetch while another handler held the lock.
+    fetch_wanted: bool,
     last: Option<LastRun>,
 }
 
@@ -45,6 +46,8 @@ pub struct Start {
     pub run: RunId,
     pub handler: Arc<Handler>,
     pub trigger: Trigger,
+    /// All that waited, the oldest first.
+    pub entries: Vec<Entry>,
 }
 
 impl Dispatcher {
@@ -53,9 +56,10 @@ impl Dispatcher {
             handler: handler.clone(),
             schedule: Schedule::new(handler.timing, now.instant),
             running: None,
+            fetch_wanted: false,
             last: None,
         };
-        Self { lanes: handlers.iter().map(lane).collect(), last_run: 0 }
+        Self { lanes: handlers.iter().map(lane).collect() }
     }
 
     /// An event waits for the handler.
@@ -66,40 +70,46 @@ impl Dispatcher {
     }
 
     /// The runs that begin now.
-    pub fn start_due(&mut self, store: &Store, popups: Popups, now: Now) -> Vec<Start> {
+    pub fn start_due(&mut self, store: &mut Store, popups: Popups, now: Now) -> Vec<Start> {
         let mut starts = Vec::new();
         for at in 0..self.lanes.len() {
             let lane = &self.lanes[at];
-            if !lane.may_run(popups) {
+            if !lane.may_run(popups) || self.is_locked_out(at) {
                 continue;
             }
-            if let Due::Now(trigger) = lane.schedule.due(now.instant)
-                && (trigger != Trigger::Event || store.is_waiting(&lane.handler.name))
-            {
-                starts.push(self.start(at, trigger, now));
-            }
+            let trigger = match lane.schedule.due(now.instant) {
+                _ if lane.fetch_wanted => Trigger::Fetch,
+                Due::Now(trigger) if trigger != Trigger::Event || store.is_waiting(&lane.handler.name) => trigger,
+                _ => continue,
+            };
+            starts.push(self.start(at, trigger, store, now));
         }
         starts
     }
 
-    /// Starts every handler that a fetch is for, or the one named, unless it runs.
-    pub fn fetch(&mut self, name: Option<&str>, now: Now) -> Vec<Start> {
-        let wanted = |lane: &Lane| match name {
-            Some(name) => *lane.handler.name == *name && lane.handler.is_command(),
-            None => lane.handler.fetch,
-        };
-        let idle: Vec<usize> =
-            (0..self.lanes.len()).filter(|at| wanted(&self.lanes[*at]) && self.lanes[*at].running.is_none()).collect();
-        idle.into_iter().map(|at| self.start(at, Trigger::Fetch, now)).collect()
+    /// Asks every handler that a fetch is for, or the one named, to run now; one that runs is joined.
+    pub fn fetch(&mut self, name: Option<&str>) {
+        for lane in &mut self.lanes {
+            let is_wanted = match name {
+                Some(name) => *lane.handler.name == *name && lane.handler.is_command(),
+                None => lane.handler.fetch,
+            };
+            lane.fetch_wanted |= is_wanted && lane.running.is_none();
+        }
     }
 
-    fn start(&mut self, at: usize, trigger: Trigger, now: Now) -> Start {
-        self.last_run += 1;
-        let run = RunId(self.last_run);
+    fn is_locked_out(&self, at: usize) -> bool {
+        let lock = self.lanes[at].handler.lock.as_ref();
+        lock.is_some() && self.lanes.iter().any(|other| other.running.is_some() && other.handler.lock.as_ref() == lock)
+    }
+
+    fn start(&mut self, at: usize, trigger: Trigger, store: &mut Store, now: Now) -> Start {
         let lane = &mut self.lanes[at];
+        let (run, entries) = store.start(&lane.handler.name);
         lane.schedule.started(trigger, now.instant);
         lane.running = Some(Running { run, since: now });
-        Start { run, handler: lane.handler.clone(), trigger }
+        lane.fetch_wanted = false;
+        Start { run, handler: lane.handler.clone(), trigger, entries }
     }
 
     /// A run is over; gives its handler. `last` is how it went, where people want to know.
@@ -127,7 +137,8 @@ impl Dispatcher {
             Due::At(then) => Some(then),
             Due::Now(_) | Due::Never => None,
         };
-        self.lanes.iter().filter(|lane| lane.may_run(popups)).filter_map(due).min()
+        let may_run = |at: &usize| self.lanes[*at].may_run(popups) && !self.is_locked_out(*at);
+        (0..self.lanes.len()).filter(may_run).filter_map(|at| due(&self.lanes[at])).min()
     }
 
     pub fn status(&self) -> Vec<HandlerStatus> {

@@ -131,6 +131,18 @@ impl Event {
         }
     }
 
+    /// Whether both are about one message: the same place in the same mailbox (RFC 9051 section 2.3.1.1).
+    pub fn is_about_the_same_message(&self, other: &Self) -> bool {
+        self.uid.is_some()
+            && (self.uid, self.uid_validity) == (other.uid, other.uid_validity)
+            && (&self.user, &self.folder) == (&other.user, &other.folder)
+    }
+
+    /// Whether this says that a message needs no attention any more.
+    pub fn settles_message(&self) -> bool {
+        matches!(self.kind, EventKind::MessageRead | EventKind::MessageTrash | EventKind::MessageExpunge)
+    }
+
     /// Whether this says that a message came in.
     pub fn is_new_mail(&self) -> bool {
         self.kind == EventKind::MessageNew

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use crate::document::Table;
-use crate::event::{Event, EventKind};
+use crate::event::{EntryId, Event, EventKind};
 use crate::pattern::Patterns;
 use crate::problem::Problem;
 use crate::process::Job;
@@ -72,6 +73,8 @@ pub struct Handler {
     pub timing: Timing,
     /// Whether a fetch runs it.
     pub fetch: bool,
+    /// Handlers with the same lock never run at once.
+    pub lock: Option<String>,
     pub kind: Kind,
 }
 
@@ -166,7 +169,17 @@ impl Trigger {
 pub struct Batch {
     pub trigger: Trigger,
     /// All events since the last run, the newest last.
-    pub events: Vec<Arc<Event>>,
+    pub events: Vec<Told>,
+}
+
+/// An event as a run is told of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    pub entry: EntryId,
+    pub at: Timestamp,
+    pub event: Arc<Event>,
+    /// An earlier run, before we ended, may have been told too.
+    pub redelivered: bool,
 }
 
 /// What is to be done.
@@ -214,6 +227,7 @@ impl Handler {
             },
             timing: Timing::default(),
             fetch: false,
+            lock: None,
             kind,
         }
     }
@@ -239,7 +253,8 @@ impl Handler {
             periodic: table.duration("periodic"),
         };
         let fetch = table.boolean("fetch");
-        for key in ["limit_period", "limit_burst", "periodic", "timeout", "fetch"] {
+        let lock = table.string("lock");
+        for key in ["limit_period", "limit_burst", "periodic", "timeout", "fetch", "stdin", "lock"] {
             if !is_command && kind.is_some() && table.has(key) {
                 let problem = Problem::error(format!("`{key}` is for command handlers only"));
                 table.get(key)?.fail::<()>(problem.suggest("take it out"));
@@ -255,6 +270,7 @@ impl Handler {
         Some(Self {
             name: named.unwrap_or_else(|| format!("{}-{default_number}", kind.name())).into(),
             fetch: is_command && fetch.unwrap_or_else(|| filter.event.accept(EventKind::MessageNew.name())),
+            lock,
             filter,
             timing,
             kind,

@@ -33,6 +33,7 @@ pub mod template;
 pub mod process;
 pub mod document;
 pub mod mime;
+pub mod schema;
 pub mod wire;
 pub mod client;
 pub mod status;

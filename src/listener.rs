@@ -30,6 +30,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::event::Event;
+use crate::store::fingerprint;
 use crate::wire::format_for;
 use body::Budget;
 use connections::{Connections, Place};
@@ -49,6 +50,8 @@ const LINGER_BYTES: u64 = 8 << 20;
 #[derive(Debug)]
 pub struct Knock {
     pub events: Vec<Event>,
+    /// The same for the same request sent again; none where the sender doesn't date its requests.
+    pub fingerprint: Option<u64>,
     pub reply: oneshot::Sender<Taken>,
 }
 
@@ -200,7 +203,8 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let answer = match gate::judge(&head, peer.address.ip(), &shared.rules) {
         Ok(Target::Alive) => StatusCode::NO_CONTENT.into_response(),
         Ok(Target::Notify { media_type }) => {
-            let taken = timeout(shared.timeout, take_in(&shared, &media_type, body, peer.address)).await;
+            let date = head.headers.get(header::DATE).map(|date| date.as_bytes());
+            let taken = timeout(shared.timeout, take_in(&shared, &media_type, date, body, peer.address)).await;
             match taken.unwrap_or_else(|_| Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")))
             {
                 Ok(()) => ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#).into_response(),
@@ -213,7 +217,13 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
 }
 
 /// Reads the body, makes events of it and waits until they are on record.
-async fn take_in(shared: &Shared, media_type: &str, body: Body, from: SocketAddr) -> Result<(), Refusal> {
+async fn take_in(
+    shared: &Shared,
+    media_type: &str,
+    date: Option<&[u8]>,
+    body: Body,
+    from: SocketAddr,
+) -> Result<(), Refusal> {
     let body = body::read(body, shared.max_body, &shared.budget).await?;
     let _place = shared.places.acquire().await.map_err(|_| Refusal::stopping())?;
     let format = format_for(media_type)
@@ -221,12 +231,13 @@ async fn take_in(shared: &Shared, media_type: &str, body: Body, from: SocketAddr
     let mut events = format
         .parse(&body.bytes)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{}: {error}", format.name())))?;
+    let fingerprint = date.map(|date| fingerprint(date, &body.bytes));
     drop(body);
     for event in &mut events {
         event.remote = Some(from);
     }
     let (reply, taken) = oneshot::channel();
-    shared.knocks.send(Knock { events, reply }).await.map_err(|_| Refusal::stopping())?;
+    shared.knocks.send(Knock { events, fingerprint, reply }).await.map_err(|_| Refusal::stopping())?;
     match taken.await {
         Ok(Taken::OnRecord) => Ok(()),
         Ok(Taken::Stopping) | Err(_) => Err(Refusal::stopping()),

@@ -11,6 +11,16 @@ pub fn config_file() -> Option<PathBuf> {
     Some(directories.config_dir().join("config.toml"))
 }
 
+/// The record on disk; its own for each machine that shares a home directory. None without a home directory.
+pub fn record_file() -> Option<PathBuf> {
+    let directories = directories::ProjectDirs::from("", "", "mailknock")?;
+    let state = directories.state_dir().unwrap_or(directories.data_local_dir());
+    let machine = std::fs::read_to_string("/etc/machine-id").ok().filter(|id| id.trim().len() >= 8);
+    let machine = machine.map(|id| id.chars().take(8).collect()).or_else(host_name).unwrap_or_default();
+    let machine: String = machine.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    Some(state.join(format!("record-{machine}.sqlite")))
+}
+
 /// A path as people write it: below the home directory it begins with `~`.
 pub fn display(path: &Path) -> String {
     let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());

@@ -52,8 +52,17 @@ struct Summary {
 pub struct Popups {
     last_slot: u64,
     /// With the entry that a single popup is about.
-    alive: BTreeMap<Slot, Option<EntryId>>,
+    alive: BTreeMap<Slot, Option<About>>,
     bursts: HashMap<Group, Burst>,
+}
+
+/// The message of a single popup.
+#[derive(Debug, Clone)]
+struct About {
+    entry: EntryId,
+    event: Arc<Event>,
+    /// Whether it goes when the message needs no attention any more.
+    withdraw: bool,
 }
 
 /// The changes of one turn; a popup that is shown and withdrawn within it never appears.
@@ -110,7 +119,8 @@ impl Popups {
             return;
         }
         if burst.singles.len() < notify.summarise_over {
-            let slot = new_slot(&mut self.last_slot, &mut self.alive, Some(entry.id));
+            let about = About { entry: entry.id, event: event.clone(), withdraw: notify.withdraw };
+            let slot = new_slot(&mut self.last_slot, &mut self.alive, Some(about));
             burst.singles.push_back((now, slot, event.clone()));
             changes.show(slot, notify.note(&event));
             return;
@@ -130,9 +140,26 @@ impl Popups {
 
     /// The popup is gone; gives the entry that it was about.
     pub fn closed(&mut self, slot: Slot) -> Option<EntryId> {
-        let entry = self.alive.remove(&slot)?;
+        let about = self.alive.remove(&slot)?;
         self.forget(slot);
-        entry
+        about.map(|about| about.entry)
+    }
+
+    /// A message was read, trashed or expunged: its popups go.
+    pub fn withdraw(&mut self, event: &Event) -> Vec<Request> {
+        let is_meant = |about: &About| about.withdraw && about.event.is_about_the_same_message(event);
+        let meant: Vec<Slot> = self
+            .alive
+            .iter()
+            .filter(|(_, about)| about.as_ref().is_some_and(is_meant))
+            .map(|(slot, _)| *slot)
+            .collect();
+        for slot in &meant {
+            self.alive.remove(slot);
+            // Gone before anyone saw the burst: it doesn't count towards a summary.
+            self.bursts.values_mut().for_each(|burst| burst.singles.retain(|(_, single, _)| single != slot));
+        }
+        meant.into_iter().map(|slot| Request::Withdraw { slot }).collect()
     }
 
     /// The screen is empty: a new notification service knows nothing of the old one's popups.
@@ -146,15 +173,15 @@ impl Popups {
         self.bursts.retain(|_, burst| burst.summary.as_ref().is_none_or(|summary| summary.slot != slot));
     }
 
-    fn new_slot(&mut self, entry: Option<EntryId>) -> Slot {
-        new_slot(&mut self.last_slot, &mut self.alive, entry)
+    fn new_slot(&mut self, about: Option<About>) -> Slot {
+        new_slot(&mut self.last_slot, &mut self.alive, about)
     }
 }
 
-fn new_slot(last: &mut u64, alive: &mut BTreeMap<Slot, Option<EntryId>>, entry: Option<EntryId>) -> Slot {
+fn new_slot(last: &mut u64, alive: &mut BTreeMap<Slot, Option<About>>, about: Option<About>) -> Slot {
     *last += 1;
     let slot = Slot(*last);
-    alive.insert(slot, entry);
+    alive.insert(slot, about);
     slot
 }
 
@@ -282,6 +309,22 @@ mod tests {
         assert_eq!(screen.popups.closed(Slot(4)), None);
         assert_eq!(screen.mail(5, "INBOX"), "5: m5");
         assert_eq!(screen.popups.closed(Slot(5)), Some(EntryId(5)));
+    }
+
+    #[test]
+    fn a_message_read_elsewhere_takes_its_popup_down() {
+        let mut screen = Screen::new();
+        let mut entry = screen.entry("INBOX");
+        let event = Event { uid: Some(7), uid_validity: Some(1), ..(*entry.event).clone() };
+        entry.event = Arc::new(event.clone());
+        screen.batch(0, &[entry], Mode::Each);
+        let withdrawn = |screen: &mut Screen, uid| {
+            let read = Event { uid: Some(uid), kind: EventKind::MessageRead, ..event.clone() };
+            screen.popups.withdraw(&read).len()
+        };
+        assert_eq!(withdrawn(&mut screen, 8), 0);
+        assert_eq!(withdrawn(&mut screen, 7), 1);
+        assert_eq!(withdrawn(&mut screen, 7), 0, "once");
     }
 
     #[test]

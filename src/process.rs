@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
+use std::io;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,6 +18,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const GRACE_AT_EXIT: Duration = Duration::from_secs(2);
 /// A grandchild may hold the output open for ever; after its parent's end it gets this long to finish a sentence.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+/// A start that failed for want of processes or files is tried once more after this.
+const SECOND_TRY: Duration = Duration::from_secs(1);
 const TAIL_BYTES: usize = 4096;
 
 /// A program to run, ready but for starting it.
@@ -27,6 +30,8 @@ pub struct Job {
     /// Variables to set, or to take away.
     pub environment: Vec<(&'static str, Option<OsString>)>,
     pub timeout: Duration,
+    /// What the program may read; it need not.
+    pub stdin: Vec<u8>,
 }
 
 /// How a run of a program ended.
@@ -65,26 +70,34 @@ pub struct Ended {
     pub elapsed: Duration,
     /// The last 4 KiB of what it printed, as it printed it.
     pub tail: String,
+    /// Something that it started still holds its output, and lives on for all we know.
+    pub left_behind: bool,
 }
 
-/// Runs the job to its end. When `stop` turns true, or its sender goes, the whole group is ended.
-pub async fn run(job: Job, mut stop: watch::Receiver<bool>) -> Ended {
-    let started = std::time::Instant::now();
+/// Runs the job to its end; `started` is told its process group. When `stop` turns true, or its sender goes, the whole
+/// group is ended.
+pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Receiver<bool>) -> Ended {
+    let begun = std::time::Instant::now();
     let tail = Tail::default();
-    let ended = |exit| Ended { exit, elapsed: started.elapsed(), tail: tail.text() };
-    let mut command = command(&job.words);
-    for (name, value) in &job.environment {
-        match value {
-            Some(value) => command.env(name, value),
-            None => command.env_remove(name),
-        };
+    let ended = |exit, left_behind| Ended { exit, elapsed: begun.elapsed(), tail: tail.text(), left_behind };
+    let mut spawned = spawn(&job);
+    if spawned.as_ref().is_err_and(is_passing) {
+        // Too many processes or files, for now.
+        tokio::select! {
+            () = tokio::time::sleep(SECOND_TRY) => {}
+            () = async { drop(stop.wait_for(|stop| *stop).await) } => {}
+        }
+        spawned = spawn(&job);
     }
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = match command.spawn() {
+    let mut child = match spawned {
         Ok(child) => child,
-        Err(error) => return ended(Exit::NotStarted(describe(&job.words[0], &error))),
+        Err(error) => return ended(Exit::NotStarted(describe(&job.words[0], &error)), false),
     };
     let group = Group::of(&child);
+    if let Some(id) = child.id() {
+        started(GroupId::of(id));
+    }
+    feed(&mut child, job.stdin);
     let output = tokio::spawn(read_output(child.stdout.take(), child.stderr.take(), tail.clone()));
     let exit = tokio::select! {
         status = child.wait() => match status {
@@ -101,10 +114,111 @@ pub async fn run(job: Job, mut stop: watch::Receiver<bool>) -> Ended {
         }
     };
     let reading = output.abort_handle();
-    if tokio::time::timeout(LAST_WORDS, output).await.is_err() {
-        reading.abort();
+    let left_behind = tokio::time::timeout(LAST_WORDS, output).await.is_err();
+    reading.abort();
+    ended(exit, left_behind)
+}
+
+fn spawn(job: &Job) -> io::Result<Child> {
+    let mut command = command(&job.words);
+    for (name, value) in &job.environment {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
     }
-    ended(exit)
+    if !job.stdin.is_empty() {
+        command.stdin(readable(&job.stdin)?);
+    }
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+/// A file in memory, read from its beginning: a child that doesn't read it neither blocks nor breaks anything.
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+fn readable(bytes: &[u8]) -> io::Result<Stdio> {
+    use std::io::{Seek, Write};
+    let file = rustix::fs::memfd_create("mailknock-events", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = std::fs::File::from(file);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    Ok(Stdio::from(file))
+}
+
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+fn feed(_child: &mut Child, _bytes: Vec<u8>) {}
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn readable(_bytes: &[u8]) -> io::Result<Stdio> {
+    Ok(Stdio::piped())
+}
+
+/// Written in the background; a child that closes its end early is no error.
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn feed(child: &mut Child, bytes: Vec<u8>) {
+    use tokio::io::AsyncWriteExt;
+    if let Some(mut stdin) = child.stdin.take() {
+        tokio::spawn(async move { stdin.write_all(&bytes).await });
+    }
+}
+
+/// Whether it may go better in a moment.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ExecutableFileBusy, OutOfMemory, WouldBlock};
+    // EMFILE and ENFILE have no kind of their own.
+    matches!(error.kind(), WouldBlock | OutOfMemory | ExecutableFileBusy)
+        || (cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)))
+}
+
+/// A process group, told apart from a later one with the same number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupId {
+    pub id: u32,
+    /// When its leader started, in clock ticks since boot; 0 where the system doesn't say.
+    pub started: u64,
+    pub boot: String,
+}
+
+impl GroupId {
+    fn of(id: u32) -> Self {
+        Self { id, started: started_at(id).unwrap_or(0), boot: boot_id() }
+    }
+
+    /// Ends what is left of a group that an earlier life of ours started.
+    pub async fn end(&self) {
+        // After a reboot, or where its number is another process's by now, it is long gone.
+        let same_leader = started_at(self.id).is_none_or(|started| started == self.started);
+        if self.boot.is_empty() || self.boot != boot_id() || !same_leader {
+            return;
+        }
+        #[cfg(unix)]
+        {
+            let id = i32::try_from(self.id).ok().and_then(rustix::process::Pid::from_raw);
+            let group = Group { id };
+            group.terminate();
+            let begun = std::time::Instant::now();
+            while group.is_alive() && begun.elapsed() < GRACE_AT_EXIT {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            group.kill();
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn started_at(id: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+    // The name may hold blanks and brackets; the start is the 20th field after it (proc(5)).
+    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn started_at(_id: u32) -> Option<u64> {
+    None
+}
+
+/// Empty where the system doesn't say; then nothing of an earlier life is touched.
+fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
 /// Starts a program that outlives us, and looks no further after it than to take its exit status.
@@ -124,8 +238,8 @@ fn command(words: &[String]) -> Command {
     command
 }
 
-fn describe(program: &str, error: &std::io::Error) -> String {
-    use std::io::ErrorKind;
+fn describe(program: &str, error: &io::Error) -> String {
+    use io::ErrorKind;
     match error.kind() {
         ErrorKind::NotFound => format!("`{program}` not found. Is it installed, and on PATH or with its whole path?"),
         ErrorKind::PermissionDenied => format!("`{program}` may not be executed. Is its x permission set?"),
@@ -184,6 +298,11 @@ impl Group {
         }
     }
 
+    #[cfg(unix)]
+    fn is_alive(&self) -> bool {
+        self.id.is_some_and(|id| rustix::process::test_kill_process_group(id).is_ok())
+    }
+
     fn terminate(&self) {
         #[cfg(unix)]
         self.signal(rustix::process::Signal::TERM);
@@ -230,12 +349,17 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, timeout: Duration) -> Job {
-        Job { words: vec!["/bin/sh".into(), "-c".into(), script.into()], environment: Vec::new(), timeout }
+        Job {
+            words: vec!["/bin/sh".into(), "-c".into(), script.into()],
+            environment: Vec::new(),
+            timeout,
+            stdin: Vec::new(),
+        }
     }
 
     async fn run_shell(script: &str, timeout: Duration) -> Ended {
         let (_stop, stopped) = watch::channel(false);
-        run(shell(script, timeout), stopped).await
+        run(shell(script, timeout), |_| {}, stopped).await
     }
 
     const LONG: Duration = Duration::from_secs(60);
@@ -257,9 +381,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_says_what_to_do() {
-        let job = Job { words: vec!["/nonexistent/fdm".into()], environment: Vec::new(), timeout: LONG };
+        let job =
+            Job { words: vec!["/nonexistent/fdm".into()], environment: Vec::new(), timeout: LONG, stdin: Vec::new() };
         let (_stop, stopped) = watch::channel(false);
-        let Exit::NotStarted(why) = run(job, stopped).await.exit else { panic!("it started") };
+        let Exit::NotStarted(why) = run(job, |_| {}, stopped).await.exit else { panic!("it started") };
         assert!(why.starts_with("`/nonexistent/fdm` not found."), "{why}");
     }
 
@@ -267,7 +392,7 @@ mod tests {
     async fn a_grandchild_that_holds_the_output_delays_nothing() {
         let started = std::time::Instant::now();
         let ended = run_shell("sleep 30 & echo $!", LONG).await;
-        assert_eq!(ended.exit, Exit::Code(0));
+        assert_eq!((ended.exit, ended.left_behind), (Exit::Code(0), true));
         assert!(started.elapsed() < Duration::from_secs(10));
         kill(ended.tail.trim());
     }
@@ -284,7 +409,7 @@ mod tests {
         let (stop, stopped) = watch::channel(false);
         let ready = std::env::temp_dir().join(format!("mailknock-deaf-{}", std::process::id()));
         let script = format!("trap '' TERM; : > '{}'; while :; do sleep 1; done", ready.display());
-        let running = tokio::spawn(run(shell(&script, LONG), stopped));
+        let running = tokio::spawn(run(shell(&script, LONG), |_| {}, stopped));
         while !ready.exists() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
@@ -293,8 +418,33 @@ mod tests {
         assert_eq!(running.await.unwrap().exit, Exit::Stopped);
     }
 
+    #[tokio::test]
+    async fn what_is_on_stdin_can_be_read_or_left() {
+        let (_stop, stopped) = watch::channel(false);
+        let events = b"{\"a\":1}\n".repeat(50_000);
+        let job = Job { stdin: events.clone(), ..shell("wc -c", LONG) };
+        assert_eq!(run(job, |_| {}, stopped.clone()).await.tail.trim(), events.len().to_string());
+        let job = Job { stdin: events.clone(), ..shell("exit 0", LONG) };
+        assert_eq!(run(job, |_| {}, stopped.clone()).await.exit, Exit::Code(0));
+        let job = Job { stdin: events, ..shell("head -c 3; exec <&-; sleep 0.05", LONG) };
+        assert_eq!(run(job, |_| {}, stopped).await.exit, Exit::Code(0));
+    }
+
+    #[tokio::test]
+    async fn a_group_of_an_earlier_life_is_ended_and_no_other() {
+        let (_stop, stopped) = watch::channel(false);
+        let (tell, group) = tokio::sync::oneshot::channel();
+        let running = tokio::spawn(run(shell("sleep 60 & wait", LONG), |group| drop(tell.send(group)), stopped));
+        let group = group.await.unwrap();
+        let other = GroupId { started: group.started + 1, ..group.clone() };
+        other.end().await;
+        assert!(alive(&group.id.to_string()), "a number that is somebody else's by now");
+        group.end().await;
+        assert!(!running.await.unwrap().exit.is_success());
+    }
+
     fn kill(pid: &str) {
-        std::process::Command::new("kill").arg(pid).status().unwrap();
+        assert!(std::process::Command::new("kill").arg(pid).status().is_ok());
     }
 
     fn alive(pid: &str) -> bool {

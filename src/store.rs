@@ -1,18 +1,31 @@
 //! The outbox: every accepted event and what became of it, for each handler it was for.
 //!
-//! Accept, start, finish and give back are transitions of one table, all of them here. Nothing else owns a queue.
+//! Accept, start, settle, finish and give back are transitions of one table, all of them here; nothing else owns a
+//! queue. The table in memory is what decides. Each transition also says what changes on disk ([`Change`]);
+//! [`record`] writes the changes of one turn of the loop in one transaction.
+
+pub mod record;
+mod seen;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
-use crate::event::{EntryId, Event};
+use crate::event::{EntryId, Event, EventKind};
+use crate::process::GroupId;
+use seen::Seen;
 
-/// Entries that are kept after everything about them is finished.
-const KEEP: usize = 1000;
+/// Finished entries that stay in memory, for the menu.
+const RECENT: usize = 30;
 /// So many events wait for a handler; with one more the oldest of them is finished unhandled, on record.
-const MAX_WAITING: usize = 1000;
+const MAX_WAITING: usize = 20_000;
+/// The texts of all events in memory; beyond it those of a new one are cut.
+const MAX_TEXT: usize = 32 << 20;
+const CUT_TEXT: usize = 8 * 1024;
+/// An event that was being handled at so many of our crashes is set aside.
+const MAX_CRASHES: u32 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RunId(pub u64);
@@ -30,6 +43,10 @@ pub struct Entry {
 pub struct Delivery {
     pub handler: Arc<str>,
     pub state: DeliveryState,
+    /// Runs that began with it and may have ended us in their first moments.
+    pub crashes: u32,
+    /// A run before our last end may have seen it.
+    pub redelivered: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,9 +57,101 @@ pub enum DeliveryState {
     Finished(String),
 }
 
+/// What a transition changes on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// A new entry, or one that replaces what is there under its number.
+    Put {
+        entry: Entry,
+        identity: Option<u64>,
+    },
+    /// A repeat knew more.
+    Completed {
+        id: EntryId,
+        event: Arc<Event>,
+    },
+    Started {
+        run: RunId,
+        handler: Arc<str>,
+        entries: Vec<EntryId>,
+    },
+    /// The run outlived its first moments: its events are not what crashes us.
+    Settled {
+        handler: Arc<str>,
+        entries: Vec<EntryId>,
+    },
+    Waiting {
+        handler: Arc<str>,
+        entries: Vec<EntryId>,
+    },
+    /// We ended the run at our own end; it begins anew when we do.
+    Interrupted {
+        run: RunId,
+        handler: Arc<str>,
+        entries: Vec<EntryId>,
+    },
+    Finished {
+        run: Option<RunId>,
+        handler: Arc<str>,
+        entries: Vec<EntryId>,
+        outcome: String,
+    },
+    /// The process group of a run, for whoever finds it after a crash.
+    Group {
+        run: RunId,
+        group: GroupId,
+    },
+}
+
+/// What was found on disk at the start.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    pub entries: Vec<Entry>,
+    /// The oldest first.
+    pub identities: Vec<u64>,
+    pub last_entry: u64,
+    pub last_run: u64,
+    /// Of runs that we didn't see the end of.
+    pub groups: Vec<GroupId>,
+}
+
+/// What accepting an event came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accepted {
+    New(EntryId),
+    /// It is known already.
+    Repeat,
+}
+
+#[derive(Debug, Default)]
+pub struct Store {
+    last_entry: u64,
+    last_run: u64,
+    entries: BTreeMap<EntryId, Entry>,
+    finished: usize,
+    text: usize,
+    waiting: HashMap<Arc<str>, VecDeque<EntryId>>,
+    running: HashMap<RunId, Taken>,
+    unsettled: Vec<RunId>,
+    seen: Seen,
+    changes: Vec<Change>,
+}
+
+/// What a run took.
+#[derive(Debug)]
+struct Taken {
+    handler: Arc<str>,
+    entries: Vec<EntryId>,
+}
+
 impl Entry {
-    fn is_finished(&self) -> bool {
+    pub fn is_finished(&self) -> bool {
         self.deliveries.iter().all(|delivery| matches!(delivery.state, DeliveryState::Finished(_)))
+    }
+
+    /// Whether a run of the handler may have seen it before our last end.
+    pub fn is_redelivered(&self, handler: &str) -> bool {
+        self.deliveries.iter().any(|delivery| *delivery.handler == *handler && delivery.redelivered)
     }
 
     fn delivery(&mut self, handler: &str) -> Option<&mut Delivery> {
@@ -50,33 +159,76 @@ impl Entry {
     }
 }
 
-#[derive(Debug, Default)]
-pub struct Store {
-    last_id: u64,
-    entries: BTreeMap<EntryId, Entry>,
-    waiting: HashMap<Arc<str>, VecDeque<EntryId>>,
-    running: HashMap<RunId, (Arc<str>, VecDeque<EntryId>)>,
-}
-
 impl Store {
+    /// Goes on where the record ends. What was running waits again; what was running at two crashes is set aside.
+    /// Gives the handlers for which something waits, and how many events were set aside.
+    pub fn resume(loaded: Loaded) -> (Self, Vec<Arc<str>>, usize) {
+        let mut store = Self { last_entry: loaded.last_entry, last_run: loaded.last_run, ..Self::default() };
+        store.seen = Seen::from_identities(loaded.identities);
+        let mut set_aside = Vec::new();
+        for mut entry in loaded.entries {
+            for delivery in &mut entry.deliveries {
+                if let DeliveryState::Running(_) = delivery.state {
+                    delivery.state = DeliveryState::Waiting;
+                    delivery.redelivered = true;
+                }
+                if delivery.state == DeliveryState::Waiting {
+                    if delivery.crashes >= MAX_CRASHES {
+                        set_aside.push((delivery.handler.clone(), entry.id));
+                    } else {
+                        store.waiting.entry(delivery.handler.clone()).or_default().push_back(entry.id);
+                    }
+                }
+            }
+            store.keep(entry);
+        }
+        let count = set_aside.len();
+        for (handler, id) in set_aside {
+            store.end(None, &handler, vec![id], "set aside: the program ended twice while handling it");
+        }
+        let waiting = store.waiting.keys().cloned().collect();
+        (store, waiting, count)
+    }
+
     /// Takes an event in, with a delivery for each handler that it is for.
-    pub fn accept(&mut self, event: Arc<Event>, handlers: &[Arc<str>], at: Timestamp) -> EntryId {
-        self.last_id += 1;
-        let id = EntryId(self.last_id);
-        let deliver = |handler: &Arc<str>| Delivery { handler: handler.clone(), state: DeliveryState::Waiting };
-        let deliveries = handlers.iter().map(deliver).collect();
-        self.entries.insert(id, Entry { id, at, event, deliveries });
+    pub fn accept(&mut self, event: Event, handlers: &[Arc<str>], at: Timestamp) -> Accepted {
+        let identity = identity(&event);
+        if let Some(identity) = identity
+            && let Some(known) = self.seen.find(identity)
+        {
+            self.complete(known, &event);
+            return Accepted::Repeat;
+        }
+        self.last_entry += 1;
+        let id = EntryId(self.last_entry);
+        if let Some(identity) = identity {
+            self.seen.remember(identity, id);
+        }
+        let event = if self.text > MAX_TEXT { cut(event) } else { event };
+        let deliver = |handler: &Arc<str>| Delivery {
+            handler: handler.clone(),
+            state: DeliveryState::Waiting,
+            crashes: 0,
+            redelivered: false,
+        };
+        let entry = Entry { id, at, event: Arc::new(event), deliveries: handlers.iter().map(deliver).collect() };
+        self.changes.push(Change::Put { entry: entry.clone(), identity });
+        self.keep(entry);
         for handler in handlers {
             let waiting = self.waiting.entry(handler.clone()).or_default();
             waiting.push_back(id);
             if waiting.len() > MAX_WAITING
                 && let Some(oldest) = waiting.pop_front()
             {
-                self.set_all(handler, [&oldest], || DeliveryState::Finished("too many events waited".to_owned()));
+                self.end(None, handler, vec![oldest], "not handled: too many events waited");
             }
         }
-        self.evict();
-        id
+        Accepted::New(id)
+    }
+
+    /// Whether this very request came a moment ago; senders try again when they miss our answer.
+    pub fn is_repeated_request(&mut self, fingerprint: u64, now: Instant) -> bool {
+        self.seen.is_repeated_request(fingerprint, now)
     }
 
     pub fn is_waiting(&self, handler: &str) -> bool {
@@ -84,42 +236,91 @@ impl Store {
     }
 
     /// A run takes all that waits for its handler, the oldest first.
-    pub fn start(&mut self, handler: &Arc<str>, run: RunId) -> Vec<Entry> {
-        let taken = self.waiting.get_mut(handler).map(std::mem::take).unwrap_or_default();
-        self.set_all(handler, &taken, || DeliveryState::Running(run));
+    pub fn start(&mut self, handler: &Arc<str>) -> (RunId, Vec<Entry>) {
+        self.last_run += 1;
+        let run = RunId(self.last_run);
+        let taken: Vec<EntryId> = self.waiting.get_mut(handler).map(std::mem::take).unwrap_or_default().into();
+        self.each(handler, &taken, |delivery| {
+            delivery.state = DeliveryState::Running(run);
+            delivery.crashes += 1;
+        });
         let entries = taken.iter().filter_map(|id| self.entries.get(id).cloned()).collect();
-        self.running.insert(run, (handler.clone(), taken));
-        entries
+        self.changes.push(Change::Started { run, handler: handler.clone(), entries: taken.clone() });
+        self.running.insert(run, Taken { handler: handler.clone(), entries: taken });
+        self.unsettled.push(run);
+        (run, entries)
+    }
+
+    /// Whether runs began that [`Store::settle`] hasn't seen.
+    pub fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
+    /// The runs that go on have done us no harm.
+    pub fn settle(&mut self) {
+        for run in std::mem::take(&mut self.unsettled) {
+            let Some(taken) = self.running.get(&run) else { continue };
+            let (handler, entries) = (taken.handler.clone(), taken.entries.clone());
+            self.each(&handler, &entries, |delivery| delivery.crashes = 0);
+            self.changes.push(Change::Settled { handler, entries });
+        }
+    }
+
+    pub fn group(&mut self, run: RunId, group: GroupId) {
+        if self.running.contains_key(&run) {
+            self.changes.push(Change::Group { run, group });
+        }
     }
 
     /// A run has ended; `outcome` says how, in words.
     pub fn finish(&mut self, run: RunId, outcome: &str) {
-        if let Some((handler, taken)) = self.running.remove(&run) {
-            self.set_all(&handler, &taken, || DeliveryState::Finished(outcome.to_owned()));
-            self.evict();
+        if let Some(Taken { handler, entries }) = self.running.remove(&run) {
+            self.unsettled.retain(|unsettled| *unsettled != run);
+            self.end(Some(run), &handler, entries, outcome);
+        }
+    }
+
+    /// A run was ended by our own end, in mid-work: at the next start its events are delivered once more.
+    pub fn interrupt(&mut self, run: RunId) {
+        if let Some(Taken { handler, entries }) = self.running.remove(&run) {
+            self.unsettled.retain(|unsettled| *unsettled != run);
+            self.changes.push(Change::Interrupted { run, handler, entries });
         }
     }
 
     /// A run could not do its work; what it took waits again, before what came later.
     pub fn give_back(&mut self, run: RunId) {
-        if let Some((handler, mut taken)) = self.running.remove(&run) {
-            self.set_all(&handler, &taken, || DeliveryState::Waiting);
+        if let Some(Taken { handler, entries }) = self.running.remove(&run) {
+            self.unsettled.retain(|unsettled| *unsettled != run);
+            self.each(&handler, &entries, |delivery| {
+                delivery.state = DeliveryState::Waiting;
+                delivery.crashes = 0;
+            });
+            self.changes.push(Change::Waiting { handler: handler.clone(), entries: entries.clone() });
             let waiting = self.waiting.entry(handler).or_default();
-            taken.append(waiting);
-            *waiting = taken;
+            let later = std::mem::take(waiting);
+            waiting.extend(entries.into_iter().chain(later));
         }
     }
 
-    fn set_all<'a>(
-        &mut self,
-        handler: &str,
-        ids: impl IntoIterator<Item = &'a EntryId>,
-        state: impl Fn() -> DeliveryState,
-    ) {
-        for id in ids {
-            if let Some(delivery) = self.entries.get_mut(id).and_then(|entry| entry.delivery(handler)) {
-                delivery.state = state();
-            }
+    /// What a handler has not begun with and need not any more.
+    pub fn cancel(&mut self, handler: &Arc<str>, is_moot: impl Fn(&Event) -> bool, outcome: &str) {
+        let Some(waiting) = self.waiting.get_mut(handler) else { return };
+        let entries = &self.entries;
+        let (moot, rest): (Vec<EntryId>, Vec<EntryId>) =
+            waiting.iter().partition(|id| entries.get(id).is_some_and(|entry| is_moot(&entry.event)));
+        *waiting = rest.into();
+        if !moot.is_empty() {
+            self.end(None, handler, moot, outcome);
+        }
+    }
+
+    /// Handlers that are no more: what waits for them is finished.
+    pub fn drop_handlers(&mut self, is_known: impl Fn(&str) -> bool) {
+        let gone: Vec<Arc<str>> = self.waiting.keys().filter(|handler| !is_known(handler)).cloned().collect();
+        for handler in gone {
+            let waiting = self.waiting.remove(&handler).unwrap_or_default();
+            self.end(None, &handler, waiting.into(), "not handled: the handler is no more");
         }
     }
 
@@ -127,91 +328,315 @@ impl Store {
         self.entries.get(&id)
     }
 
-    /// The newest first.
+    /// The newest first; finished ones as far as they are in memory.
     pub fn recent(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().rev()
     }
 
-    /// What isn't finished is never evicted.
-    fn evict(&mut self) {
-        while self.entries.len() > KEEP {
+    /// What has changed since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// Everything in memory as changes, for a record that has missed some.
+    pub fn snapshot(&self) -> Vec<Change> {
+        self.entries
+            .values()
+            .map(|entry| Change::Put { entry: entry.clone(), identity: identity(&entry.event) })
+            .collect()
+    }
+
+    fn keep(&mut self, entry: Entry) {
+        self.finished += usize::from(entry.is_finished());
+        self.text += text_length(&entry.event);
+        self.entries.insert(entry.id, entry);
+        self.trim();
+    }
+
+    fn end(&mut self, run: Option<RunId>, handler: &Arc<str>, entries: Vec<EntryId>, outcome: &str) {
+        for id in &entries {
+            let Some(entry) = self.entries.get_mut(id) else { continue };
+            let was_finished = entry.is_finished();
+            if let Some(delivery) = entry.delivery(handler) {
+                delivery.state = DeliveryState::Finished(outcome.to_owned());
+            }
+            self.finished += usize::from(!was_finished && entry.is_finished());
+        }
+        self.changes.push(Change::Finished { run, handler: handler.clone(), entries, outcome: outcome.to_owned() });
+        self.trim();
+    }
+
+    fn each(&mut self, handler: &str, ids: &[EntryId], change: impl Fn(&mut Delivery)) {
+        for id in ids {
+            if let Some(delivery) = self.entries.get_mut(id).and_then(|entry| entry.delivery(handler)) {
+                change(delivery);
+            }
+        }
+    }
+
+    /// A repeat of an event that knows more adds what was missing.
+    fn complete(&mut self, id: EntryId, repeat: &Event) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let mut event = (*entry.event).clone();
+        event.from = event.from.or_else(|| repeat.from.clone());
+        event.subject = event.subject.or_else(|| repeat.subject.clone());
+        event.snippet = event.snippet.filter(|snippet| !snippet.is_empty()).or_else(|| repeat.snippet.clone());
+        event.unseen = event.unseen.or(repeat.unseen);
+        event.message_id = event.message_id.or_else(|| repeat.message_id.clone());
+        if event != *entry.event {
+            let event = Arc::new(event);
+            entry.event = event.clone();
+            self.changes.push(Change::Completed { id, event });
+        }
+    }
+
+    fn trim(&mut self) {
+        while self.finished > RECENT {
             let Some(oldest) = self.entries.values().find(|entry| entry.is_finished()).map(|entry| entry.id) else {
                 break;
             };
-            self.entries.remove(&oldest);
+            if let Some(entry) = self.entries.remove(&oldest) {
+                self.text = self.text.saturating_sub(text_length(&entry.event));
+            }
+            self.finished -= 1;
         }
     }
+}
+
+/// What never changes about a message: its place in a mailbox (RFC 9051 section 2.3.1.1). Only for events that come
+/// once for each message, and only where the server knows the UID.
+fn identity(event: &Event) -> Option<u64> {
+    use EventKind::{MessageAppend, MessageExpunge, MessageNew};
+    if !matches!(event.kind, MessageNew | MessageAppend | MessageExpunge) {
+        return None;
+    }
+    let (folder, validity, uid) = (event.folder.as_deref()?, event.uid_validity?, event.uid?);
+    let text = format!("{}\0{}\0{folder}\0{validity}\0{uid}", event.kind.name(), event.user);
+    Some(seen::digest(text.as_bytes()))
+}
+
+/// The digest of a request, by which its repeat is known.
+pub fn fingerprint(date: &[u8], body: &[u8]) -> u64 {
+    seen::digest(&[date, b"\0", body].concat())
+}
+
+fn texts(event: &mut Event) -> impl Iterator<Item = &mut String> {
+    let from = event.from.as_mut().map(|from| &mut from.raw);
+    let subject = event.subject.as_mut().map(|subject| &mut subject.raw);
+    [from, subject, event.snippet.as_mut(), event.message_id.as_mut()].into_iter().flatten()
+}
+
+fn text_length(event: &Event) -> usize {
+    let length = |text: Option<&String>| text.map_or(0, String::len);
+    length(event.from.as_ref().map(|from| &from.raw))
+        + length(event.subject.as_ref().map(|subject| &subject.raw))
+        + length(event.snippet.as_ref())
+        + length(event.message_id.as_ref())
+}
+
+fn cut(mut event: Event) -> Event {
+    for text in texts(&mut event) {
+        let end = (0..=CUT_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+    event
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::EventKind;
 
-    fn event(user: &str) -> Arc<Event> {
-        Arc::new(Event::new(EventKind::MessageNew, user))
+    fn event(user: &str) -> Event {
+        Event::new(EventKind::MessageNew, user)
     }
 
-    fn accept(store: &mut Store, user: &str, handlers: &[Arc<str>]) -> EntryId {
-        store.accept(event(user), handlers, Timestamp::UNIX_EPOCH)
+    fn accept(store: &mut Store, user: &str, handlers: &[&str]) -> EntryId {
+        accept_event(store, event(user), handlers).expect("it is new")
+    }
+
+    fn accept_event(store: &mut Store, event: Event, handlers: &[&str]) -> Option<EntryId> {
+        let handlers: Vec<Arc<str>> = handlers.iter().map(|name| Arc::from(*name)).collect();
+        match store.accept(event, &handlers, Timestamp::UNIX_EPOCH) {
+            Accepted::New(id) => Some(id),
+            Accepted::Repeat => None,
+        }
     }
 
     fn users(entries: &[Entry]) -> Vec<&str> {
         entries.iter().map(|entry| entry.event.user.as_str()).collect()
     }
 
+    fn start(store: &mut Store, handler: &str) -> (RunId, Vec<Entry>) {
+        store.start(&Arc::from(handler))
+    }
+
+    fn state(store: &Store, id: EntryId) -> &DeliveryState {
+        &store.entry(id).unwrap().deliveries[0].state
+    }
+
+    /// What a record would load of this store's memory.
+    fn crash(store: &Store) -> (Store, Vec<Arc<str>>, usize) {
+        let entries = store.entries.values().cloned().collect();
+        let identities = store.entries.values().filter_map(|entry| identity(&entry.event)).collect();
+        let loaded =
+            Loaded { entries, identities, last_entry: store.last_entry, last_run: store.last_run, groups: Vec::new() };
+        Store::resume(loaded)
+    }
+
     #[test]
     fn a_run_takes_everything_that_waits_and_what_comes_later_waits_for_the_next() {
         let mut store = Store::default();
-        let fetch: Arc<str> = "fetch".into();
-        let first = accept(&mut store, "a", &[fetch.clone()]);
-        accept(&mut store, "b", &[fetch.clone()]);
-        assert_eq!(users(&store.start(&fetch, RunId(1))), ["a", "b"]);
-        accept(&mut store, "c", &[fetch.clone()]);
-        assert_eq!(store.entry(first).unwrap().deliveries[0].state, DeliveryState::Running(RunId(1)));
-        store.finish(RunId(1), "done");
-        assert_eq!(store.entry(first).unwrap().deliveries[0].state, DeliveryState::Finished("done".into()));
-        assert_eq!(users(&store.start(&fetch, RunId(2))), ["c"]);
+        let first = accept(&mut store, "a", &["fetch"]);
+        accept(&mut store, "b", &["fetch"]);
+        let (run, entries) = start(&mut store, "fetch");
+        assert_eq!(users(&entries), ["a", "b"]);
+        accept(&mut store, "c", &["fetch"]);
+        assert_eq!(*state(&store, first), DeliveryState::Running(run));
+        store.finish(run, "done");
+        assert_eq!(*state(&store, first), DeliveryState::Finished("done".into()));
+        assert_eq!(users(&start(&mut store, "fetch").1), ["c"]);
         assert!(!store.is_waiting("fetch"));
     }
 
     #[test]
     fn what_a_run_gives_back_comes_first_again() {
         let mut store = Store::default();
-        let notify: Arc<str> = "notify".into();
-        accept(&mut store, "a", &[notify.clone()]);
-        store.start(&notify, RunId(1));
-        accept(&mut store, "b", &[notify.clone()]);
-        store.give_back(RunId(1));
-        assert_eq!(users(&store.start(&notify, RunId(2))), ["a", "b"]);
+        accept(&mut store, "a", &["notify"]);
+        let (run, _) = start(&mut store, "notify");
+        accept(&mut store, "b", &["notify"]);
+        store.give_back(run);
+        assert_eq!(users(&start(&mut store, "notify").1), ["a", "b"]);
+    }
+
+    #[test]
+    fn every_transition_says_what_changes_on_disk() {
+        let mut store = Store::default();
+        accept(&mut store, "a", &["fetch"]);
+        let (run, _) = start(&mut store, "fetch");
+        store.settle();
+        store.finish(run, "done");
+        let words: Vec<&str> = store
+            .take_changes()
+            .iter()
+            .map(|change| match change {
+                Change::Put { .. } => "put",
+                Change::Started { .. } => "started",
+                Change::Settled { .. } => "settled",
+                Change::Finished { .. } => "finished",
+                _ => "else",
+            })
+            .collect();
+        assert_eq!(words, ["put", "started", "settled", "finished"]);
+        assert!(store.take_changes().is_empty());
+    }
+
+    #[test]
+    fn memory_holds_what_is_unfinished_and_the_newest_of_the_rest() {
+        let mut store = Store::default();
+        let kept = accept(&mut store, "kept", &["slow"]);
+        let gone = accept(&mut store, "gone", &[]);
+        for _ in 0..RECENT {
+            accept(&mut store, "x", &[]);
+        }
+        assert!(store.entry(kept).is_some() && store.entry(gone).is_none());
+        assert_eq!(store.recent().count(), RECENT + 1);
     }
 
     #[test]
     fn a_handler_that_never_runs_holds_a_bounded_number() {
         let mut store = Store::default();
-        let never: Arc<str> = "never".into();
-        let first = accept(&mut store, "first", &[never.clone()]);
-        for _ in 1..MAX_WAITING {
-            accept(&mut store, "x", &[never.clone()]);
+        for _ in 0..MAX_WAITING + 5 {
+            accept(&mut store, "x", &["never"]);
         }
-        assert_eq!(store.entry(first).unwrap().deliveries[0].state, DeliveryState::Waiting);
-        for _ in 0..50 {
-            accept(&mut store, "x", &[never.clone()]);
-        }
-        assert_eq!(store.start(&never, RunId(1)).len(), MAX_WAITING);
-        assert!(store.recent().count() <= KEEP);
+        assert_eq!(start(&mut store, "never").1.len(), MAX_WAITING);
+        let unhandled = store.changes.iter().filter(|change| matches!(change, Change::Finished { .. })).count();
+        assert_eq!(unhandled, 5, "each is on record");
     }
 
     #[test]
-    fn the_oldest_finished_entries_go_and_unfinished_ones_stay() {
+    fn hostile_texts_fill_no_memory() {
         let mut store = Store::default();
-        let slow: Arc<str> = "slow".into();
-        let kept = accept(&mut store, "kept", &[slow]);
-        let gone = accept(&mut store, "gone", &[]);
-        for _ in 0..KEEP {
-            accept(&mut store, "x", &[]);
+        for _ in 0..100 {
+            let mut event = event("x");
+            event.snippet = Some("ü".repeat(1 << 20));
+            accept_event(&mut store, event, &["never"]);
         }
-        assert!(store.entry(kept).is_some() && store.entry(gone).is_none());
-        assert_eq!(store.recent().count(), KEEP);
+        assert!(store.text < 40 << 20, "{}", store.text);
+    }
+
+    fn message(uid: u32) -> Event {
+        Event { uid: Some(uid), uid_validity: Some(9), folder: Some("INBOX".into()), ..event("me") }
+    }
+
+    #[test]
+    fn a_repeat_is_known_by_its_place_in_the_mailbox_and_adds_what_it_knows() {
+        let mut store = Store::default();
+        let first = accept_event(&mut store, message(1), &["n"]).unwrap();
+        let more = Event { message_id: Some("<m@x>".into()), ..message(1) };
+        assert_eq!(accept_event(&mut store, more, &["n"]), None);
+        assert_eq!(store.entry(first).unwrap().event.message_id.as_deref(), Some("<m@x>"));
+        assert!(accept_event(&mut store, message(2), &["n"]).is_some());
+        let expunged = Event { kind: EventKind::MessageExpunge, ..message(1) };
+        assert!(accept_event(&mut store, expunged, &[]).is_some());
+        let read = Event { kind: EventKind::MessageRead, ..message(1) };
+        assert!(accept_event(&mut store, read.clone(), &[]).is_some());
+        assert!(accept_event(&mut store, read, &[]).is_some(), "a message can be read twice");
+        let unknown = Event { uid: None, ..message(1) };
+        assert!(accept_event(&mut store, unknown.clone(), &[]).is_some());
+        assert!(accept_event(&mut store, unknown, &[]).is_some(), "no UID is no identity");
+    }
+
+    #[test]
+    fn a_repeat_is_known_after_a_restart() {
+        let mut store = Store::default();
+        accept_event(&mut store, message(1), &["n"]);
+        let (mut store, ..) = crash(&store);
+        assert_eq!(accept_event(&mut store, message(1), &["n"]), None);
+    }
+
+    #[test]
+    fn after_a_crash_what_ran_waits_again_and_is_told_apart() {
+        let mut store = Store::default();
+        accept(&mut store, "a", &["fetch"]);
+        start(&mut store, "fetch");
+        accept(&mut store, "b", &["fetch"]);
+        let (mut store, waiting, set_aside) = crash(&store);
+        assert_eq!((waiting, set_aside), (vec![Arc::from("fetch")], 0));
+        let (_, entries) = start(&mut store, "fetch");
+        assert_eq!(users(&entries), ["a", "b"]);
+        assert!(entries[0].is_redelivered("fetch") && !entries[1].is_redelivered("fetch"));
+    }
+
+    #[test]
+    fn an_event_that_crashes_us_twice_is_set_aside() {
+        let mut store = Store::default();
+        let id = accept(&mut store, "a", &["fetch"]);
+        start(&mut store, "fetch");
+        let (mut store, ..) = crash(&store);
+        start(&mut store, "fetch");
+        let (store, waiting, set_aside) = crash(&store);
+        assert_eq!((waiting.len(), set_aside), (0, 1));
+        assert!(matches!(state(&store, id), DeliveryState::Finished(why) if why.starts_with("set aside")));
+    }
+
+    #[test]
+    fn a_run_that_settled_did_not_crash_us() {
+        let mut store = Store::default();
+        accept(&mut store, "a", &["fetch"]);
+        for _ in 0..5 {
+            start(&mut store, "fetch");
+            store.settle();
+            let (resumed, waiting, set_aside) = crash(&store);
+            assert_eq!((waiting.len(), set_aside), (1, 0));
+            store = resumed;
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_handler_that_is_no_more_is_finished() {
+        let mut store = Store::default();
+        let id = accept(&mut store, "a", &["old"]);
+        store.drop_handlers(|name| name == "new");
+        assert!(store.entry(id).unwrap().is_finished());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,11 +18,17 @@ use crate::config::Config;
 use crate::desktop::{Desktop, Link, Wanted, mail_program};
 use crate::listener::Listener;
 use crate::problem::Problem;
-use crate::process::{self, Ended};
-use crate::store::{Entry, RunId};
+use crate::process::{self, Ended, GroupId};
+use crate::schema::Retention;
+use crate::store::record::Record;
+use crate::store::{Change, Entry, Loaded, RunId};
 
 /// Events that wait for the loop; senders wait beyond that.
 const QUEUE: usize = 64;
+/// Nothing was written for so long: the record can be put in order.
+const QUIET: Duration = Duration::from_secs(2);
+/// Under load it is put in order this often.
+const UNTIDY_AT_MOST: Duration = Duration::from_secs(30);
 /// The listener's last answers and the ends of all commands; a desktop that doesn't answer gets one second more.
 const FAREWELL: Duration = Duration::from_secs(3);
 const DESKTOP_FAREWELL: Duration = Duration::from_secs(1);
@@ -37,6 +43,8 @@ pub struct Options {
     pub warnings: Vec<Problem>,
     pub wanted: Wanted,
     pub print: Option<Print>,
+    /// Where the record is kept; nowhere, if none.
+    pub record: Option<PathBuf>,
     /// Told the address once it is bound.
     pub bound: Option<oneshot::Sender<SocketAddr>>,
 }
@@ -60,43 +68,57 @@ pub async fn run(
     let (stopping, stopped) = watch::channel(false);
     let mut listening = tokio::spawn(listener.serve(stopped.clone()));
     let (desktop_event, mut desktop_events) = mpsc::unbounded_channel();
+    let (started, mut starts) = mpsc::unbounded_channel();
     let wanted = Wanted { tray: options.wanted.tray && config.tray.enabled, ..options.wanted };
+    let (record, loaded) = open_record(options.record.as_deref(), config.history);
+    // What an earlier life of ours left running ends before it is run again.
+    futures_util::future::join_all(loaded.groups.iter().map(GroupId::end)).await;
     let mut session = Session {
-        app: App::new(Arc::new(config), options.config_file, &options.warnings, wanted, Now::read()),
+        app: App::new(Arc::new(config), options.config_file, &options.warnings, wanted, loaded, Now::read()),
         link: desktop.connect(wanted, desktop_event),
         runs: JoinSet::new(),
+        started,
+        record,
+        tidying: None,
         print: options.print,
         stopping,
         stopped,
     };
-    session.take(Input::Deadline);
+    session.turn([Input::Deadline]);
+    session.report_record();
 
     let mut stop = std::pin::pin!(stop);
     while !session.is_stopping() {
         let deadline = session.app.deadline(Now::read()).map(Instant::from_std);
+        let tidying = session.tidying.as_ref().map(Tidying::due);
         let input = tokio::select! {
-            Some(knock) = knocks.recv() => Input::Knock(knock),
+            Some(knock) = knocks.recv() => {
+                let more = std::iter::from_fn(|| knocks.try_recv().ok()).take(QUEUE);
+                session.turn(std::iter::once(knock).chain(more).map(Input::Knock));
+                continue;
+            }
             Some(event) = desktop_events.recv() => Input::Desktop(event),
+            Some((run, group)) = starts.recv() => Input::Started { run, group },
             Some(ended) = session.runs.join_next() => match finished(ended) {
                 Some(input) => input,
                 None => continue,
             },
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Input::Deadline,
+            () = sleep_until(tidying.unwrap_or_else(Instant::now)), if tidying.is_some() => {
+                session.tidy();
+                continue;
+            }
             () = &mut stop => Input::Stop,
         };
-        session.take(input);
+        session.turn([input]);
     }
 
     let farewell = async {
         let mut is_listening = true;
         while is_listening || !session.runs.is_empty() {
             tokio::select! {
-                Some(knock) = knocks.recv() => session.take(Input::Knock(knock)),
-                Some(ended) = session.runs.join_next() => {
-                    if let Some(input) = finished(ended) {
-                        session.take(input);
-                    }
-                }
+                Some(knock) = knocks.recv() => session.turn([Input::Knock(knock)]),
+                Some(ended) = session.runs.join_next() => session.turn(finished(ended)),
                 _ = &mut listening, if is_listening => is_listening = false,
             }
         }
@@ -108,6 +130,24 @@ pub async fn run(
     let _ = timeout(DESKTOP_FAREWELL, session.link.close()).await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// The record, unless none is wanted.
+fn open_record(path: Option<&Path>, retention: Retention) -> (Option<Record>, Loaded) {
+    match path {
+        Some(path) if retention.keep > 0 => {
+            let (record, loaded, moved) = Record::open(path, retention);
+            if let Some(moved) = moved {
+                tracing::warn!("{moved}");
+            }
+            (Some(record), loaded)
+        }
+        Some(_) => {
+            tracing::info!("`history.keep` is 0: no event survives a crash");
+            (None, Loaded::default())
+        }
+        None => (None, Loaded::default()),
+    }
 }
 
 fn cannot_listen(address: SocketAddr) -> String {
@@ -128,9 +168,24 @@ struct Session {
     app: App,
     link: Link,
     runs: JoinSet<(RunId, Ended)>,
+    started: mpsc::UnboundedSender<(RunId, GroupId)>,
+    record: Option<Record>,
+    tidying: Option<Tidying>,
     print: Option<Print>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
+}
+
+/// When the record is next put in order: in the first quiet moment, and under load now and then.
+struct Tidying {
+    since: Instant,
+    last_write: Instant,
+}
+
+impl Tidying {
+    fn due(&self) -> Instant {
+        (self.last_write + QUIET).min(self.since + UNTIDY_AT_MOST)
+    }
 }
 
 impl Session {
@@ -138,9 +193,53 @@ impl Session {
         *self.stopping.borrow()
     }
 
-    fn take(&mut self, input: Input) {
-        for effect in self.app.on_input(input, Now::read()) {
-            self.perform(effect);
+    /// One turn of the loop: all that changes on disk does so in one transaction, before anything is answered.
+    fn turn(&mut self, inputs: impl IntoIterator<Item = Input>) {
+        let mut changes = Vec::new();
+        let mut effects = Vec::new();
+        for input in inputs {
+            for effect in self.app.on_input(input, Now::read()) {
+                match effect {
+                    Effect::Log { level, lines } => lines.iter().for_each(|line| log(level, line)),
+                    Effect::Record(more) => changes.extend(more),
+                    effect => effects.push(effect),
+                }
+            }
+        }
+        if !changes.is_empty() {
+            self.write(&changes);
+        }
+        effects.into_iter().for_each(|effect| self.perform(effect));
+    }
+
+    fn write(&mut self, changes: &[Change]) {
+        let Some(record) = &mut self.record else { return };
+        let was = record.fault().cloned();
+        match record.is_behind() {
+            // What failed before may be missing; memory has it all, these changes among it.
+            true => record.write(&self.app.snapshot()),
+            false => record.write(changes),
+        };
+        let changed = record.fault() != was.as_ref();
+        if record.is_untidy() {
+            let now = Instant::now();
+            let since = self.tidying.as_ref().map_or(now, |tidying| tidying.since);
+            self.tidying = Some(Tidying { since, last_write: now });
+        }
+        if changed {
+            self.report_record();
+        }
+    }
+
+    fn report_record(&mut self) {
+        let fault = self.record.as_ref().and_then(|record| record.fault().cloned());
+        self.turn([Input::Record(fault)]);
+    }
+
+    fn tidy(&mut self) {
+        self.tidying = None;
+        if let Some(waiting_for_the_disk) = self.record.as_mut().and_then(Record::tidy) {
+            tokio::task::spawn_blocking(waiting_for_the_disk);
         }
     }
 
@@ -150,9 +249,13 @@ impl Session {
             Effect::Answer(reply, taken) => drop(reply.send(taken)),
             Effect::Run { run, job } => {
                 let stopped = self.stopped.clone();
-                self.runs.spawn(async move { (run, process::run(job, stopped).await) });
+                let tell = self.started.clone();
+                // Once the loop has ended nobody keeps the ledger.
+                let started = move |group| drop(tell.send((run, group)));
+                self.runs.spawn(async move { (run, process::run(job, started, stopped).await) });
             }
-            Effect::Log { level, lines } => lines.iter().for_each(|line| log(level, line)),
+            // Done already, in `turn`.
+            Effect::Log { .. } | Effect::Record(_) => {}
             Effect::Desktop(request) => self.link.send(request),
             Effect::Open { words, activation_token } => open(words, activation_token.as_deref()),
             Effect::Print(entry) => {

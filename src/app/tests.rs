@@ -18,7 +18,7 @@ impl Bench {
         let config = config.unwrap_or_else(|| panic!("{problems:?}"));
         let now = Now::read();
         let wanted = Wanted { tray: true, notifications: true };
-        let app = App::new(Arc::new(config), None, &problems, wanted, now);
+        let app = App::new(Arc::new(config), None, &problems, wanted, Loaded::default(), now);
         Self { app, now, effects: Vec::new() }
     }
 
@@ -52,7 +52,7 @@ impl Bench {
         event.folder = Some("INBOX".into());
         event.from = Some(mime::originator(from));
         let (reply, answer) = oneshot::channel();
-        self.input(Input::Knock(Knock { events: vec![event], reply }));
+        self.input(Input::Knock(Knock { events: vec![event], fingerprint: None, reply }));
         self.answer();
         answer
     }
@@ -99,7 +99,7 @@ impl Bench {
     }
 
     fn ends(&mut self, run: RunId, exit: Exit) {
-        let ended = Ended { exit, elapsed: Duration::from_secs(1), tail: "a\n no route\n".into() };
+        let ended = Ended { exit, elapsed: Duration::from_secs(1), tail: "a\n no route\n".into(), left_behind: false };
         self.input(Input::Finished { run, ended });
     }
 

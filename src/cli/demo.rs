@@ -68,6 +68,7 @@ pub fn demo(arguments: &Arguments) -> ExitCode {
             warnings: Vec::new(),
             wanted: Wanted { tray: true, notifications: true },
             print: Some(Box::new(super::print_entry)),
+            record: None,
             bound: Some(bound),
         };
         if let Err(error) = app::run(config, options, desktop, stop).await {

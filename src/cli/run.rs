@@ -42,6 +42,7 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
             warnings: loaded.warnings,
             wanted: Wanted { tray: !arguments.no_tray, notifications: !arguments.no_notifications },
             print: arguments.print.then(|| -> app::Print { Box::new(super::print_entry) }),
+            record: paths::record_file(),
             bound: None,
         };
         let stop = match asked_to_stop() {

@@ -3,8 +3,10 @@
 use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
+use super::history::CONTENTS;
 use super::{Click, Config, LogFormat};
 use crate::desktop::note::{Expire, Urgency};
+use crate::handler::command::Stdin;
 use crate::handler::log::Content;
 use crate::handler::{Handler, Kind};
 use crate::pattern::Patterns;
@@ -37,6 +39,10 @@ impl Display for Config {
             None => writeln!(f, "# open: the desktop's mail program")?,
         }
         writeln!(f, "recent = {}", tray.recent)?;
+        let history = &self.history;
+        writeln!(f, "\n[history]\nkeep = {}", history.keep)?;
+        writeln!(f, "content = {}", quoted(name_of(&CONTENTS, history.content)))?;
+        writeln!(f, "max_age = {}", duration(history.max_age))?;
         self.handlers.iter().try_for_each(|handler| write_handler(f, handler))
     }
 }
@@ -72,6 +78,10 @@ fn write_handler(f: &mut Formatter<'_>, handler: &Handler) -> Result {
                 writeln!(f, "periodic = {}", duration(periodic))?;
             }
             writeln!(f, "timeout = {}\nfetch = {}", duration(command.timeout), handler.fetch)?;
+            writeln!(f, "stdin = {}", quoted(name_of(&Stdin::NAMES, command.stdin)))?;
+            if let Some(lock) = &handler.lock {
+                writeln!(f, "lock = {}", quoted(lock))?;
+            }
             writeln!(f, "command = {}", list(&command.words))
         }
         Kind::Notify(notify) => {
@@ -91,7 +101,7 @@ fn write_handler(f: &mut Formatter<'_>, handler: &Handler) -> Result {
                 Expire::After(time) => duration(time),
             };
             writeln!(f, "urgency = {}\nexpire = {expire}", quoted(urgency))?;
-            writeln!(f, "summarise_over = {}", notify.summarise_over)
+            writeln!(f, "summarise_over = {}\nwithdraw = {}", notify.summarise_over, notify.withdraw)
         }
     }
 }
@@ -133,12 +143,12 @@ mod tests {
         let written = "listen = \"[::1]:7\"\nallow = [\"10.0.0.0/8\"]\nhosts = [\"a.example\"]\nendpoint = \"/x\"\n\
             max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
             ansi = true\ntimestamp = true\ntarget = true\nlevel = true\n[tray]\nenabled = false\nclick = \"pause\"\n\
-            open = \"mail 'a b' {subject}\"\nrecent = 3\n\
+            open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n\
             [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"
             .replace("a\\tb", "a b");
-        let more = "[[handler]]\ncommand = \"fdm 'a \\\"b'\"\nuser = [\"x\", \"!y\"]\nperiodic = \"5m\"\ndelay = \"1s\"\nlimit_burst = 3\nip = \"::1\"\n\
+        let more = "[[handler]]\ncommand = \"fdm 'a \\\"b'\"\nuser = [\"x\", \"!y\"]\nperiodic = \"5m\"\ndelay = \"1s\"\nlimit_burst = 3\nstdin = \"none\"\nlock = \"l\"\nip = \"::1\"\n\
             [[handler]]\nlog = \"warn\"\ncontent = true\n[[handler]]\nnotify = false\nfrom = \"*@x\"\n\
-            [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1 }\n";
+            [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1, withdraw = false }\n";
         for text in ["", &format!("{written}{more}")] {
             let (config, problems) = Config::parse("f", text);
             let config = config.unwrap_or_else(|| panic!("{problems:?}"));

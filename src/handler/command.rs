@@ -4,6 +4,8 @@
 //! | --- | --- | --- |
 //! | `command` | | the program and its arguments: words as a shell would split them, or a list; no shell, no fields |
 //! | `timeout` | `"1h"` | of one run; then its whole process group is ended |
+//! | `stdin` | `"events"` | all events since the last run as lines of JSON ([`crate::schema`]); or `"none"` |
+//! | `lock` | none | handlers with the same lock never run at once |
 //!
 //! The run sees the newest event in `IMSE_*` variables, named and filled as IMSErious does, and a few more.
 
@@ -14,8 +16,9 @@ use crate::document::{Table, Value};
 use crate::event::Event;
 use crate::problem::Problem;
 use crate::process::Job;
+use crate::schema::EventJson;
 
-use super::{Batch, Filter};
+use super::{Batch, Filter, Told};
 
 /// Linux gives a program's arguments and environment 128 KiB a string; a subject alone can be 9 MB.
 const MAX_VARIABLE: usize = 8 * 1024;
@@ -48,11 +51,24 @@ pub struct Command {
     /// Never empty.
     pub words: Vec<String>,
     pub timeout: Duration,
+    pub stdin: Stdin,
+}
+
+/// What a run can read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stdin {
+    Events,
+    Nothing,
+}
+
+impl Stdin {
+    pub const NAMES: [(&'static str, Self); 2] = [("events", Self::Events), ("none", Self::Nothing)];
 }
 
 impl Command {
     pub(super) fn read(value: &Value<'_, '_>, table: &Table<'_, '_>) -> Option<Self> {
         let timeout = table.duration("timeout").unwrap_or(Duration::from_secs(3600));
+        let stdin = table.choice("stdin", &Stdin::NAMES).unwrap_or(Stdin::Events);
         let words = match value.is_list() {
             true => value.strings()?,
             false => match shell_words::split(value.string()?) {
@@ -63,19 +79,29 @@ impl Command {
         if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
             return value.fail(Problem::error(format!("`{}` names no program", value.name())));
         }
-        Some(Self { words, timeout })
+        Some(Self { words, timeout, stdin })
     }
 
     pub(super) fn job(&self, filter: &Filter, batch: &Batch) -> Job {
-        Job { words: self.words.clone(), environment: environment(filter, batch), timeout: self.timeout }
+        let stdin = match self.stdin {
+            Stdin::Events => batch.events.iter().flat_map(|told| line(told).into_bytes()).collect(),
+            Stdin::Nothing => Vec::new(),
+        };
+        Job { words: self.words.clone(), environment: environment(filter, batch), timeout: self.timeout, stdin }
     }
+}
+
+fn line(told: &Told) -> String {
+    let mut json = EventJson::entry(&told.event, told.entry, told.at);
+    json.redelivered = told.redelivered;
+    json.line() + "\n"
 }
 
 fn environment(filter: &Filter, batch: &Batch) -> Vec<(&'static str, Option<OsString>)> {
     let mut variables = Variables::default();
     match batch.events.last() {
         Some(newest) => {
-            of_event(&mut variables, newest);
+            of_event(&mut variables, &newest.event);
             variables.set("IMSE_COUNT", &batch.events.len().to_string());
         }
         // As IMSErious: a run with no event knows what its handler is for.
@@ -158,7 +184,7 @@ impl Variables {
 mod tests {
     use super::*;
     use crate::document::Document;
-    use crate::event::EventKind;
+    use crate::event::{EntryId, EventKind};
     use crate::handler::{Handler, Trigger};
     use crate::mime;
     use std::sync::Arc;
@@ -171,9 +197,13 @@ mod tests {
 
     fn variables(trigger: Trigger, events: Vec<Event>) -> Vec<(&'static str, String)> {
         let handler = handler("user = \"me\"\ncommand = \"x\"");
-        let batch = Batch { trigger, events: events.into_iter().map(Arc::new).collect() };
+        let batch = Batch { trigger, events: events.into_iter().map(told).collect() };
         let set = environment(&handler.filter, &batch);
         set.into_iter().filter_map(|(name, value)| Some((name, value?.into_string().unwrap()))).collect()
+    }
+
+    fn told(event: Event) -> Told {
+        Told { entry: EntryId(5), at: jiff::Timestamp::UNIX_EPOCH, event: Arc::new(event), redelivered: false }
     }
 
     fn get<'a>(variables: &'a [(&'static str, String)], name: &str) -> Option<&'a str> {
@@ -220,6 +250,27 @@ mod tests {
         assert_eq!(get(&set, "IMSE_TRUNCATED"), Some("1"));
         assert!(set.iter().all(|(_, value)| value.len() <= MAX_VARIABLE && !value.contains('\0')));
         assert!(set.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= MAX_VARIABLES + 64);
+    }
+
+    #[test]
+    fn all_events_are_lines_on_stdin_unless_told_otherwise() {
+        let batch = Batch {
+            trigger: Trigger::Event,
+            events: vec![
+                Told { redelivered: true, ..told(Event::new(EventKind::MessageNew, "a")) },
+                told(Event::new(EventKind::MessageNew, "b\n")),
+            ],
+        };
+        let stdin = |config: &str| match handler(config).act(&batch) {
+            crate::handler::Act::Run(job) => String::from_utf8(job.stdin).unwrap(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            stdin("command = \"x\""),
+            "{\"schema\":1,\"id\":5,\"at\":\"1970-01-01T00:00:00Z\",\"event\":\"MessageNew\",\"user\":\"a\",\"redelivered\":true}\n\
+             {\"schema\":1,\"id\":5,\"at\":\"1970-01-01T00:00:00Z\",\"event\":\"MessageNew\",\"user\":\"b\\n\"}\n"
+        );
+        assert_eq!(stdin("command = \"x\"\nstdin = \"none\""), "");
     }
 
     #[test]

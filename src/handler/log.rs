@@ -49,7 +49,7 @@ impl Log {
     }
 
     pub(super) fn act(&self, batch: &Batch) -> Act {
-        Act::Log { level: self.level, lines: batch.events.iter().map(|event| self.line(event)).collect() }
+        Act::Log { level: self.level, lines: batch.events.iter().map(|told| self.line(&told.event)).collect() }
     }
 
     fn line(&self, event: &Event) -> String {

@@ -8,6 +8,7 @@
 //! | `urgency` | `"normal"` | `low`, `normal`, `critical` |
 //! | `expire` | `"default"` | or a duration, or `never` |
 //! | `summarise_over` | `3` | the next popup of a folder within 60 s turns them into one |
+//! | `withdraw` | `true` | a popup goes when its message is read, trashed or expunged elsewhere |
 
 use crate::desktop::note::{Expire, Note, Urgency};
 use crate::document::{Table, Value};
@@ -36,6 +37,8 @@ pub struct Notify {
     pub expire: Expire,
     /// So many popups of one folder stand side by side; one more makes them a summary.
     pub summarise_over: usize,
+    /// A popup goes when its message is read, trashed or expunged.
+    pub withdraw: bool,
 }
 
 impl Default for Notify {
@@ -48,6 +51,7 @@ impl Default for Notify {
             urgency: Urgency::default(),
             expire: Expire::default(),
             summarise_over: 3,
+            withdraw: true,
         }
     }
 }
@@ -80,6 +84,7 @@ impl Notify {
             summarise_over: table
                 .integer("summarise_over", 0..=20)
                 .map_or(default.summarise_over, |over| usize::try_from(over).unwrap_or(default.summarise_over)),
+            withdraw: table.boolean("withdraw").unwrap_or(default.withdraw),
         }
     }
 
@@ -211,7 +216,7 @@ mod tests {
 
     #[test]
     fn every_key_has_its_effect_and_wrong_ones_are_told() {
-        let text = "notify = { summary = \"[{user}]\", body = \"{folder}\", icon = \"mail\", urgency = \"low\", expire = \"10s\", summarise_over = 5 }";
+        let text = "notify = { summary = \"[{user}]\", body = \"{folder}\", icon = \"mail\", urgency = \"low\", expire = \"10s\", summarise_over = 5, withdraw = false }";
         let (kind, problems) = Document::read("f", text, |root| root.get("notify").and_then(|value| read(&value)));
         assert!(problems.is_empty(), "{problems:?}");
         let Some(Kind::Notify(notify)) = kind else { panic!("not a notify handler") };
@@ -219,7 +224,7 @@ mod tests {
         assert_eq!((note.summary.as_str(), note.icon.as_deref()), ("[me]", Some("mail")));
         assert_eq!(note.urgency, Urgency::Low);
         assert_eq!(note.expire, Expire::After(std::time::Duration::from_secs(10)));
-        assert_eq!(notify.summarise_over, 5);
+        assert_eq!((notify.summarise_over, notify.withdraw), (5, false));
 
         let wrong = "notify = { summary = \"{fron}\", expire = \"soon\", urgency = \"huge\" }";
         let (_, problems) = Document::read("f", wrong, |root| root.get("notify").and_then(|value| read(&value)));

@@ -1,0 +1,221 @@
+//! Events as JSON: one schema for what commands read on stdin, for `recent --json`, and for the record on disk.
+//!
+//! One object, by these keys; what an event doesn't say is left out. `schema` grows when the meaning of a key changes
+//! or a key goes; new keys alone don't change it.
+//!
+//! | key | meaning |
+//! | --- | --- |
+//! | `schema` | 1 |
+//! | `id` | number in the record |
+//! | `at` | when it was accepted, RFC 3339, UTC |
+//! | `event`, `user`, `folder` | as the sender said; `event` canonical |
+//! | `uid`, `uid_validity`, `unseen` | numbers |
+//! | `from`, `subject` | raw header values |
+//! | `from_name`, `from_address`, `subject_text` | decoded, safe to show |
+//! | `snippet`, `message_id` | |
+//! | `remote` | address and port that it came from |
+//! | `redelivered` | `true` where a run before a crash may have seen it |
+//! | `deliveries` | in `recent`: what became of it, `[{"handler","state","outcome"}]`, state `waiting`, `running`, `finished` |
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{EntryId, Event, EventKind};
+use crate::mime;
+
+pub const VERSION: u32 = 1;
+
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EventJson {
+    schema: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at: Option<Timestamp>,
+    event: String,
+    user: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid_validity: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unseen: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from_address: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snippet: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remote: Option<std::net::SocketAddr>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub redelivered: bool,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deliveries: Vec<DeliveryJson>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DeliveryJson {
+    pub handler: String,
+    pub state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+}
+
+impl EventJson {
+    pub fn new(event: &Event) -> Self {
+        let filled = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+        Self {
+            schema: VERSION,
+            event: event.kind.name().to_owned(),
+            user: event.user.clone(),
+            folder: event.folder.clone(),
+            uid: event.uid,
+            uid_validity: event.uid_validity,
+            unseen: event.unseen,
+            from: event.from.as_ref().map(|from| from.raw.clone()),
+            from_name: event.from.as_ref().and_then(|from| filled(&from.name)),
+            from_address: event.from.as_ref().and_then(|from| filled(&from.address)),
+            subject: event.subject.as_ref().map(|subject| subject.raw.clone()),
+            subject_text: event.subject.as_ref().and_then(|subject| filled(&subject.text)),
+            snippet: event.snippet.clone(),
+            message_id: event.message_id.clone(),
+            remote: event.remote,
+            ..Self::default()
+        }
+    }
+
+    /// With its place in the record.
+    pub fn entry(event: &Event, id: EntryId, at: Timestamp) -> Self {
+        Self { id: Some(id.0), at: Some(at), ..Self::new(event) }
+    }
+
+    /// One line of JSON, without the line's end.
+    pub fn line(&self) -> String {
+        serde_json::to_string(self).expect("strings, numbers and lists are always JSON")
+    }
+
+    /// What is kept on disk: no decoded copies, and no text so long that a mail's author could fill the disk.
+    pub fn at_rest(mut self, content: Content) -> String {
+        (self.from_name, self.from_address, self.subject_text) = (None, None, None);
+        if content == Content::None {
+            (self.from, self.subject, self.message_id) = (None, None, None);
+        }
+        if content != Content::Full {
+            self.snippet = None;
+        }
+        for text in [&mut self.from, &mut self.subject, &mut self.snippet, &mut self.folder, &mut self.message_id] {
+            if let Some(text) = text {
+                cut(text);
+            }
+        }
+        cut(&mut self.user);
+        cut(&mut self.event);
+        self.line()
+    }
+
+    /// The event again; decoded values are made from the raw ones.
+    pub fn into_event(self) -> Event {
+        let mut event = Event::new(EventKind::from_name(&self.event), self.user);
+        event.folder = self.folder;
+        event.uid = self.uid;
+        event.uid_validity = self.uid_validity;
+        event.unseen = self.unseen;
+        event.from = self.from.map(|raw| mime::originator(&raw));
+        event.subject = self.subject.map(|raw| mime::subject(&raw));
+        event.snippet = self.snippet;
+        event.message_id = self.message_id;
+        event.remote = self.remote;
+        event
+    }
+}
+
+/// How much of a message the record holds (`history.content`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Content {
+    Full,
+    /// Without snippets.
+    #[default]
+    Headers,
+    /// Only what happened, where and to whom.
+    None,
+}
+
+/// What the record keeps (`[history]`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Entries of mail; changes of flags and the like are kept apart, as many again. 0: nothing on disk.
+    pub keep: u32,
+    pub content: Content,
+    pub max_age: Duration,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { keep: 1000, content: Content::Headers, max_age: Duration::from_secs(90 * 24 * 3600) }
+    }
+}
+
+/// Longer texts are cut at rest: a subject can have megabytes.
+const MAX_AT_REST: usize = 8 * 1024;
+
+fn cut(text: &mut String) {
+    if text.len() > MAX_AT_REST {
+        let end = (0..=MAX_AT_REST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        text.truncate(end);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        let mut event = Event::new(EventKind::MessageNew, "me");
+        event.from = Some(mime::originator("=?utf-8?Q?J=C3=B6rg?= <j@x>"));
+        event.subject = Some(mime::subject("a\n b"));
+        event.snippet = Some("text\u{0}".into());
+        event.uid = Some(7);
+        event.remote = Some("127.0.0.1:9".parse().unwrap());
+        event
+    }
+
+    #[test]
+    fn an_event_on_stdin_is_one_line_raw_and_decoded() {
+        let line = EventJson::entry(&event(), EntryId(3), Timestamp::UNIX_EPOCH).line();
+        assert_eq!(
+            line,
+            r#"{"schema":1,"id":3,"at":"1970-01-01T00:00:00Z","event":"MessageNew","user":"me","uid":7,"from":"=?utf-8?Q?J=C3=B6rg?= <j@x>","from_name":"Jörg","from_address":"j@x","subject":"a\n b","subject_text":"a b","snippet":"text\u0000","remote":"127.0.0.1:9"}"#
+        );
+    }
+
+    #[test]
+    fn what_is_at_rest_comes_back() {
+        let read = |content| {
+            serde_json::from_str::<EventJson>(&EventJson::new(&event()).at_rest(content)).unwrap().into_event()
+        };
+        assert_eq!(read(Content::Full), event());
+        assert_eq!(read(Content::Headers), Event { snippet: None, ..event() });
+        assert_eq!(read(Content::None), Event { snippet: None, from: None, subject: None, ..event() });
+    }
+
+    #[test]
+    fn no_mail_fills_the_disk() {
+        let mut event = event();
+        event.subject = Some(mime::subject(&"ü".repeat(1_000_000)));
+        assert!(EventJson::new(&event).at_rest(Content::Full).len() < 20_000);
+    }
+}
