@@ -5,6 +5,7 @@ mod demo;
 mod log;
 mod recent;
 mod run;
+mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -93,7 +94,6 @@ fn load(named: Option<&Path>) -> Result<Loaded, ExitCode> {
 
 /// An event on the terminal: `14:05 MessageNew 11@3 INBOX: Jörg Müller: Grüße`.
 fn print_entry(entry: &Entry) {
-    use std::io::Write;
     let event = &entry.event;
     let folder = field(event, "folder").map(|folder| format!(" {folder}")).unwrap_or_default();
     let line = format!(
@@ -104,6 +104,5 @@ fn print_entry(entry: &Entry) {
         who(event),
         what(event)
     );
-    // Whoever read it may have gone; the program goes on.
-    let _ = writeln!(std::io::stdout(), "{line}");
+    terminal::print(&line);
 }

@@ -6,6 +6,7 @@
 
 mod body;
 mod connections;
+mod framing;
 mod gate;
 
 use std::io;
@@ -34,6 +35,7 @@ use crate::store::fingerprint;
 use crate::wire::format_for;
 use body::Budget;
 use connections::{Connections, Place};
+use framing::{Framing, Watched};
 use gate::{Refusal, Rules, Target};
 
 const MAX_HEAD: usize = 16 * 1024;
@@ -131,6 +133,7 @@ impl Listener {
 struct Peer {
     address: SocketAddr,
     place: Arc<Place>,
+    framing: Arc<Mutex<Framing>>,
 }
 
 /// One connection, from its first byte to its last.
@@ -142,7 +145,8 @@ async fn connection(
     place: Arc<Place>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let peer = Peer { address, place: place.clone() };
+    let (stream, framing) = Watched::new(stream);
+    let peer = Peer { address, place: place.clone(), framing };
     let router = TowerToHyperService::new(router);
     let service = hyper::service::service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(peer.clone());
@@ -166,7 +170,7 @@ async fn connection(
         }
     };
     let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
+    let mut stream = parts.io.into_inner().into_inner();
     if let Err(error) = served {
         tracing::debug!(%address, "connection: {error}");
         // hyper closes a half-sent head without a word. A connection that only sat there is told nothing: a sender
@@ -195,16 +199,24 @@ async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Respons
     let Some(peer) = request.extensions().get::<Peer>().cloned() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
-    let _working = peer.place.work();
+    let (is_ambiguous, began) = {
+        let framing = peer.framing.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        (framing.is_ambiguous(), framing.head_began().unwrap_or_else(Instant::now))
+    };
     let (head, body) = request.into_parts();
     // A sender that asks first may hang for ever on a connection that it keeps, when we are frozen in mid-request
     // (Dovecot 2.3's Lua client).
     let asked_first = head.headers.contains_key(header::EXPECT);
-    let answer = match gate::judge(&head, peer.address.ip(), &shared.rules) {
+    let verdict = gate::judge(&head, peer.address.ip(), &shared.rules).and_then(|target| match is_ambiguous {
+        true => Err(Refusal::new(StatusCode::BAD_REQUEST, "both a length and a transfer encoding")),
+        false => Ok(target),
+    });
+    let answer = match verdict {
         Ok(Target::Alive) => StatusCode::NO_CONTENT.into_response(),
         Ok(Target::Notify { media_type }) => {
             let date = head.headers.get(header::DATE).map(|date| date.as_bytes());
-            let taken = timeout(shared.timeout, take_in(&shared, &media_type, date, body, peer.address)).await;
+            let left = shared.timeout.saturating_sub(began.elapsed());
+            let taken = timeout(left, take_in(&shared, &media_type, date, body, &peer)).await;
             match taken.unwrap_or_else(|_| Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")))
             {
                 Ok(()) => ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#).into_response(),
@@ -222,9 +234,12 @@ async fn take_in(
     media_type: &str,
     date: Option<&[u8]>,
     body: Body,
-    from: SocketAddr,
+    peer: &Peer,
 ) -> Result<(), Refusal> {
+    let receiving = peer.place.receive();
     let body = body::read(body, shared.max_body, &shared.budget).await?;
+    drop(receiving);
+    let _working = peer.place.work();
     let _place = shared.places.acquire().await.map_err(|_| Refusal::stopping())?;
     let format = format_for(media_type)
         .ok_or_else(|| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this content type is not understood"))?;
@@ -234,7 +249,7 @@ async fn take_in(
     let fingerprint = date.map(|date| fingerprint(date, &body.bytes));
     drop(body);
     for event in &mut events {
-        event.remote = Some(from);
+        event.remote = Some(peer.address);
     }
     let (reply, taken) = oneshot::channel();
     shared.knocks.send(Knock { events, fingerprint, reply }).await.map_err(|_| Refusal::stopping())?;

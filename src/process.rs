@@ -20,6 +20,8 @@ const GRACE_AT_EXIT: Duration = Duration::from_secs(2);
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// A start that failed for want of processes or files is tried once more after this.
 const SECOND_TRY: Duration = Duration::from_secs(1);
+/// Nothing tells us when the last of a group ends whose first is gone.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const TAIL_BYTES: usize = 4096;
 
 /// A program to run, ready but for starting it.
@@ -197,7 +199,7 @@ impl GroupId {
             group.terminate();
             let begun = std::time::Instant::now();
             while group.is_alive() && begun.elapsed() < GRACE_AT_EXIT {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+                tokio::time::sleep(LOOK_AGAIN).await;
             }
             group.kill();
         }
@@ -265,8 +267,15 @@ fn exit_of(status: std::process::ExitStatus) -> Exit {
 /// Asks the group to end, waits, and kills what is left: also a grandchild that outlived its parent.
 async fn end_group(group: &Group, child: &mut Child, grace: Duration) {
     group.terminate();
+    let ended = async {
+        let _ = child.wait().await;
+        // A shell ends at once and leaves the program that it ran in the middle of its last words.
+        while group.is_alive() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
     // Either it ended, or it will be killed now: the outcome is the same.
-    let _ = tokio::time::timeout(grace, child.wait()).await;
+    let _ = tokio::time::timeout(grace, ended).await;
     group.kill();
     let _ = child.start_kill();
     let _ = child.wait().await;
@@ -298,9 +307,12 @@ impl Group {
         }
     }
 
-    #[cfg(unix)]
+    /// Whether any of its processes is left.
     fn is_alive(&self) -> bool {
-        self.id.is_some_and(|id| rustix::process::test_kill_process_group(id).is_ok())
+        #[cfg(unix)]
+        return self.id.is_some_and(|id| rustix::process::test_kill_process_group(id).is_ok());
+        #[cfg(not(unix))]
+        false
     }
 
     fn terminate(&self) {
@@ -444,7 +456,7 @@ mod tests {
     }
 
     fn kill(pid: &str) {
-        assert!(std::process::Command::new("kill").arg(pid).status().is_ok());
+        std::process::Command::new("kill").arg(pid).status().expect("`kill` is installed");
     }
 
     fn alive(pid: &str) -> bool {

@@ -117,11 +117,8 @@ impl EventJson {
         if content != Content::Full {
             self.snippet = None;
         }
-        for text in [&mut self.from, &mut self.subject, &mut self.snippet, &mut self.folder, &mut self.message_id] {
-            if let Some(text) = text {
-                cut(text);
-            }
-        }
+        let texts = [&mut self.from, &mut self.subject, &mut self.snippet, &mut self.folder, &mut self.message_id];
+        texts.into_iter().flatten().for_each(cut);
         cut(&mut self.user);
         cut(&mut self.event);
         self.line()

@@ -7,3 +7,8 @@ mod support;
 
 mod layers;
 mod rig;
+mod command_line;
+mod payloads;
+mod listener;
+mod hostile;
+mod commands;

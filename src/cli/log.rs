@@ -7,6 +7,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::terminal::LogWriter;
 use crate::config::{Log, LogFormat};
 
 /// Starts logging to stderr. The environment's level wins over the configuration's.
@@ -16,7 +17,7 @@ pub fn start(log: &Log) {
     // Ours alone: what libraries log at their levels may hold what passes through them.
     let ours = Targets::new().with_target(env!("CARGO_PKG_NAME"), LevelFilter::from_level(level));
     let layer = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
+        .with_writer(|| LogWriter)
         .with_target(log.target)
         .with_level(log.level)
         .with_ansi(log.ansi)

@@ -1,8 +1,9 @@
 //! How many connections are open, and which one goes when there are too many.
 //!
-//! A connection that only sits there costs little, but not nothing; the oldest of those makes room for a new one.
+//! A connection that only sits there costs little, but not nothing; the oldest of those makes room for a new one. Where
+//! there is none, one that still sends its body goes: a crowd of half-sent bodies must not shut everybody out.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::Notify;
@@ -18,13 +19,18 @@ pub struct Connections {
 /// A connection's place among the open ones; it is free again when the last holder lets go.
 #[derive(Debug, Default)]
 pub struct Place {
-    working: AtomicBool,
+    stage: AtomicU8,
     last_worked: AtomicUsize,
     leave: Notify,
 }
 
-/// While it lives, the connection is at work and is not sent away.
-pub struct Working<'p>(&'p Place);
+/// What a connection does; one at work is never sent away.
+const IDLE: u8 = 0;
+const RECEIVING: u8 = 1;
+const WORKING: u8 = 2;
+
+/// While it lives, the connection does something.
+pub struct Busy<'p>(&'p Place);
 
 static CLOCK: AtomicUsize = AtomicUsize::new(0);
 
@@ -35,8 +41,10 @@ impl Connections {
         // One holder is left: the list itself.
         open.retain(|place| Arc::strong_count(place) > 1);
         if open.len() >= MAX_OPEN {
-            let idle = open.iter().enumerate().filter(|(_, place)| !place.working.load(Ordering::Relaxed));
-            let (oldest, _) = idle.min_by_key(|(_, place)| place.last_worked.load(Ordering::Relaxed))?;
+            let stage = |place: &Place| place.stage.load(Ordering::Relaxed);
+            let dispensable = open.iter().enumerate().filter(|(_, place)| stage(place) < WORKING);
+            let age = |place: &Place| place.last_worked.load(Ordering::Relaxed);
+            let (oldest, _) = dispensable.min_by_key(|(_, place)| (stage(place), age(place)))?;
             open.remove(oldest).leave.notify_one();
         }
         let place = Arc::new(Place { last_worked: CLOCK.fetch_add(1, Ordering::Relaxed).into(), ..Place::default() });
@@ -51,16 +59,23 @@ impl Place {
         self.leave.notified().await;
     }
 
-    pub fn work(&self) -> Working<'_> {
-        self.working.store(true, Ordering::Relaxed);
-        Working(self)
+    /// A request is on its way in.
+    pub fn receive(&self) -> Busy<'_> {
+        self.stage.store(RECEIVING, Ordering::Relaxed);
+        Busy(self)
+    }
+
+    /// The request is complete and is being handled.
+    pub fn work(&self) -> Busy<'_> {
+        self.stage.store(WORKING, Ordering::Relaxed);
+        Busy(self)
     }
 }
 
-impl Drop for Working<'_> {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.last_worked.store(CLOCK.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-        self.0.working.store(false, Ordering::Relaxed);
+        self.0.stage.store(IDLE, Ordering::Relaxed);
     }
 }
 
@@ -83,6 +98,18 @@ mod tests {
         let _new = connections.enter().unwrap();
         assert!(was_asked(&places[2]));
         assert!(!was_asked(&places[0]) && !was_asked(&places[1]) && !was_asked(&places[3]));
+    }
+
+    #[test]
+    fn one_that_sends_its_body_goes_after_all_that_only_sit_there() {
+        let connections = Connections::default();
+        let places: Vec<_> = (0..MAX_OPEN).map(|_| connections.enter().unwrap()).collect();
+        places[..MAX_OPEN - 1].iter().for_each(|place| std::mem::forget(place.receive()));
+        let _first = connections.enter().unwrap();
+        std::mem::forget(_first.receive());
+        assert!(was_asked(&places[MAX_OPEN - 1]) && !was_asked(&places[0]));
+        let _second = connections.enter().unwrap();
+        assert!(was_asked(&places[0]));
     }
 
     #[test]

@@ -125,9 +125,6 @@ fn check_body(headers: &HeaderMap, max_body: usize) -> Result<Target, Refusal> {
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded bodies are not taken"));
     }
     let length = headers.get(header::CONTENT_LENGTH);
-    if length.is_some() && headers.contains_key(header::TRANSFER_ENCODING) {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST, "both a length and a transfer encoding"));
-    }
     let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
     if length.is_some_and(|length| length > max_body as u64) {
         return Err(super::body::too_large(max_body));
@@ -294,7 +291,6 @@ mod tests {
         assert_eq!(with("PUT /notify", &format!("{good}\ncontent-type: Application/JSON; charset=x")), 200);
         assert_eq!(with("PUT /notify", &format!("{good}\ncontent-encoding: gzip")), 415);
         assert_eq!(with("PUT /notify", &format!("{good}\ncontent-length: 9999999")), 413);
-        assert_eq!(with("PUT /notify", &format!("{good}\ncontent-length: 9\ntransfer-encoding: chunked")), 400);
     }
 
     #[test]

@@ -372,7 +372,7 @@ fn create_private_directory(directory: &Path) -> io::Result<()> {
 fn is_on_network(path: &Path) -> bool {
     // NFS, SMB, SMB2 and CIFS, FUSE (sshfs), 9P: linux/magic.h.
     const NETWORK: [i64; 6] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x0102_1997];
-    rustix::fs::statfs(path).is_ok_and(|at| NETWORK.contains(&(at.f_type as i64)))
+    rustix::fs::statfs(path).is_ok_and(|at| NETWORK.iter().any(|network| i128::from(at.f_type) == i128::from(*network)))
 }
 
 #[cfg(not(target_os = "linux"))]

@@ -35,13 +35,68 @@ impl WireFormat for Json {
         if depth(text) > MAX_DEPTH {
             return Err(WireError::TooDeep(MAX_DEPTH));
         }
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let events = deserializer.deserialize_any(EventsVisitor).and_then(|events| {
-            deserializer.end()?;
-            Ok(events)
+        let events = events(text).or_else(|error| match mended(text) {
+            Some(mended) => events(&mended),
+            None => Err(error),
         });
-        events.map_err(|error| WireError::Malformed(error.to_string()))?
+        // A value of another type is quoted in serde's words, and these go into the log.
+        events.map_err(|error| match error.is_data() {
+            true => WireError::NotAnObject,
+            false => WireError::Malformed(error.to_string()),
+        })?
     }
+}
+
+fn events(text: &str) -> serde_json::Result<Events> {
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let events = deserializer.deserialize_any(EventsVisitor)?;
+    deserializer.end()?;
+    Ok(events)
+}
+
+/// The text with what is JSON by the letter but no value to serde made harmless: half a surrogate pair (how Python
+/// writes raw 8-bit headers) becomes U+FFFD, a number beyond all floats `null`. None where there is nothing to mend.
+fn mended(text: &str) -> Option<String> {
+    let mut mended = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut in_string = false;
+    while let Some(c) = rest.chars().next() {
+        let length = match c {
+            '"' => {
+                in_string = !in_string;
+                1
+            }
+            '\\' if in_string => match surrogate(rest) {
+                Some(0xd800..=0xdbff) if matches!(rest.get(6..).and_then(surrogate), Some(0xdc00..=0xdfff)) => 12,
+                Some(0xd800..=0xdfff) => {
+                    mended.push('\u{fffd}');
+                    rest = &rest[6..];
+                    continue;
+                }
+                _ => rest.chars().take(2).map(char::len_utf8).sum(),
+            },
+            '-' | '0'..='9' if !in_string => {
+                let end =
+                    rest.find(|c: char| !matches!(c, '-' | '+' | '.' | 'e' | 'E' | '0'..='9')).unwrap_or(rest.len());
+                if rest[..end].parse::<f64>().is_ok_and(f64::is_infinite) {
+                    mended.push_str("null");
+                    rest = &rest[end..];
+                    continue;
+                }
+                end
+            }
+            c => c.len_utf8(),
+        };
+        mended.push_str(&rest[..length]);
+        rest = &rest[length..];
+    }
+    (mended != text).then_some(mended)
+}
+
+/// The number in `\uXXXX` at the start of the text.
+fn surrogate(text: &str) -> Option<u32> {
+    let digits = text.strip_prefix("\\u")?.get(..4)?;
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
 }
 
 /// How deep brackets and braces are nested, those in strings apart.
@@ -354,7 +409,13 @@ mod tests {
         assert_eq!(event, Event::new(EventKind::Other("X".into()), "u"));
         assert_eq!(one(r#"{"user":"u","event":"X","unseen":4.0,"imap-uid":4294967295}"#).unseen, Some(4));
         assert_eq!(one(r#"{"user":"u","event":"X","unseen":4.5}"#).unseen, None);
-        assert_eq!(one(r#"{"user":"u","event":"X","unseen":1e400}"#.replace("1e400", "1e30").as_str()).unseen, None);
+        assert_eq!(one(r#"{"user":"u","event":"X","unseen":1e30}"#).unseen, None);
+        assert_eq!(one(r#"{"user":"u","event":"X","unseen":-1e400,"imap-uid":3}"#).uid, Some(3));
+        let folder = |text: &str| one(&format!(r#"{{"user":"u","event":"X","folder":"{text}"}}"#)).folder;
+        assert_eq!(
+            folder(r"J\udcf6rg \ud83d\ude00 \ud83d \\ud83d 1e400").as_deref(),
+            Some("J\u{fffd}rg 😀 \u{fffd} \\ud83d 1e400")
+        );
     }
 
     #[test]
@@ -370,9 +431,9 @@ mod tests {
         check(r#"{"user":"u","event":["X"]}"#, "`event` must be a text");
         check("[1]", "an event is a JSON object");
         check(r#"[["a"]]"#, "an event is a JSON object");
-        for malformed in
-            [r#"{"user":"u""#, "{", "nonsense", r#"{"user":"u","event":"X"} x"#, r#"{"a":NaN}"#, "\"text\"", "5"]
-        {
+        check("\"text\"", "an event is a JSON object");
+        check("5", "an event is a JSON object");
+        for malformed in [r#"{"user":"u""#, "{", "nonsense", r#"{"user":"u","event":"X"} x"#, r#"{"a":NaN}"#] {
             let error = parse(malformed).unwrap_err().to_string();
             assert!(error.starts_with("malformed JSON: "), "{malformed}: {error}");
         }

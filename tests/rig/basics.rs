@@ -60,5 +60,6 @@ fn processes_are_found_by_ancestry_and_by_environment() {
 fn errors_in_a_log_are_told_from_words_in_messages() {
     assert!(is_error("2026-01-02T03:04:05Z ERROR mailknock::app: a bug"));
     assert!(is_error(r#"{"timestamp":"2026-01-02T03:04:05Z","level":"ERROR","fields":{}}"#));
+    assert!(is_error("thread 'tokio-runtime-worker' (4711) panicked at src/app.rs:1:2:"));
     assert!(!is_error("2026-01-02T03:04:05Z  WARN mailknock: the subject was ERROR"));
 }

@@ -25,6 +25,7 @@ const MARK: &str = "TEST_RUN";
 pub struct Daemon {
     directory: Arc<TempDir>,
     command: Vec<OsString>,
+    inside: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -38,7 +39,12 @@ impl Daemon {
         }
         let private = std::fs::Permissions::from_mode(0o700);
         std::fs::set_permissions(top.join("runtime"), private).expect("the directory is ours");
-        let daemon = Daemon { directory: Arc::new(directory), command: vec!["run".into()], environment: Vec::new() };
+        let daemon = Daemon {
+            directory: Arc::new(directory),
+            command: vec!["run".into()],
+            inside: Vec::new(),
+            environment: Vec::new(),
+        };
         let no_bus = daemon.path("runtime/no-bus");
         daemon.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", no_bus.display())).config("")
     }
@@ -67,6 +73,12 @@ impl Daemon {
 
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Daemon {
         self.environment.push((name.into(), value.into()));
+        self
+    }
+
+    /// Starts it by another program, which gets it and its arguments behind its own and must become it by `exec`.
+    pub fn inside(mut self, words: &[&str]) -> Daemon {
+        self.inside = words.iter().map(OsString::from).collect();
         self
     }
 
@@ -122,9 +134,11 @@ impl Daemon {
     }
 
     fn prepare(&self, arguments: &[OsString]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_mailknock"));
+        let program = OsString::from(env!("CARGO_BIN_EXE_mailknock"));
+        let mut words = self.inside.iter().chain([&program]).chain(arguments);
+        let mut command = Command::new(words.next().expect("at least the program"));
         // Nothing of the developer's own session may reach it: neither bus, nor display, nor files.
-        command.args(arguments).env_clear().current_dir(self.home());
+        command.args(words).env_clear().current_dir(self.home());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("LC_ALL", "C.UTF-8");
         command.env("RUST_BACKTRACE", "1").env("HOME", self.home()).env("TMPDIR", self.path("temporary"));
         for (name, below) in [

@@ -166,7 +166,8 @@ impl Connection {
 
     fn head(&mut self) -> std::io::Result<(u16, Vec<(String, String)>)> {
         let first = self.line()?;
-        let status = first.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let rest = first.strip_prefix("HTTP/1.1 ").or_else(|| first.strip_prefix("HTTP/1.0 "));
+        let status = rest.and_then(|rest| rest.get(..3)?.parse().ok());
         let status = status.ok_or_else(|| invalid(&first))?;
         let mut headers = Vec::new();
         loop {

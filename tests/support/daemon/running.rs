@@ -236,7 +236,9 @@ impl Finished {
     }
 }
 
-/// The level stands in front of the message: as a word of the text form, or as a field of the JSON form.
+/// The level stands in front of the message: as a word of the text form, or as a field of the JSON form. A panic in a
+/// task ends only that task, and has no level.
 pub fn is_error(line: &str) -> bool {
-    line.split_whitespace().take(2).any(|word| word == "ERROR") || line.contains(r#""level":"ERROR""#)
+    let is_panic = line.starts_with("thread '") && line.contains(" panicked at ");
+    is_panic || line.split_whitespace().take(2).any(|word| word == "ERROR") || line.contains(r#""level":"ERROR""#)
 }

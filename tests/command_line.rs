@@ -1,0 +1,204 @@
+//! What is typed at a terminal: options, exit codes, problems, the demonstration, and IMSErious' own example.
+
+use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::daemon::{Daemon, Running, Signal};
+use crate::support::wait::{EVENTUALLY, holds, wait_at_most};
+use crate::support::{repository_file, require, skip};
+
+#[test]
+fn help_and_version_are_printed_and_nothing_is_started() {
+    let daemon = Daemon::new().config("nonsense");
+    for option in ["-V", "-v", "--version"] {
+        let finished = daemon.command(&[option]).succeeded();
+        assert_eq!(finished.stdout, format!("mailknock {}\n", env!("CARGO_PKG_VERSION")), "{option}");
+        assert_eq!(finished.stderr, "", "{option}");
+    }
+    for option in ["-h", "--help"] {
+        let finished = daemon.command(&[option]).succeeded();
+        for word in ["run", "demo", "check", "--config", "--test", "--version"] {
+            assert!(finished.stdout.contains(word), "no {word} in:\n{}", finished.stdout);
+        }
+    }
+    for command in ["run", "demo", "check"] {
+        assert!(daemon.command(&[command, "--help"]).succeeded().stdout.contains("Usage: mailknock"), "{command}");
+    }
+}
+
+#[test]
+fn wrong_usage_has_an_exit_code_of_its_own() {
+    let daemon = Daemon::new();
+    for arguments in
+        [&["--unknown"][..], &["unknown"], &["run", "--tray"], &["demo", "--for", "soon"], &["-c"], &["check", "x"]]
+    {
+        let finished = daemon.command(arguments).ended_with(2);
+        assert!(finished.stdout.is_empty() && finished.stderr.contains("error: "), "{arguments:?}: {finished:?}");
+    }
+    assert!(daemon.command(&["chekc"]).ended_with(2).stderr.contains("'check'"), "a suggestion");
+}
+
+#[test]
+fn a_right_configuration_is_ok_under_both_names_of_the_check() {
+    let daemon = Daemon::new().config("[[handler]]\ncommand = \"true\"\n");
+    let file = daemon.config_path().display().to_string();
+    for arguments in [&["check"][..], &["-t"], &["--test"], &["-t", "-c", &file], &["check", "--config", &file]] {
+        let finished = daemon.command(arguments).succeeded();
+        assert_eq!((finished.stdout.as_str(), finished.stderr.lines().count()), ("", 1), "{arguments:?}");
+        assert!(finished.stderr.ends_with("config.toml: configuration OK\n"), "{arguments:?}: {}", finished.stderr);
+    }
+    let example = repository_file("tests/data/imserious-example.toml").display().to_string();
+    assert!(daemon.command(&["-t", "-c", &example]).succeeded().stderr.ends_with(": configuration OK\n"));
+}
+
+#[test]
+fn every_problem_is_told_at_once_with_its_place_and_what_mends_it() {
+    let text = "lisen = \"x\"\nlisten = \"127.0.0.1:0\"\ntimeout = 5\n\n[[handler]]\nuser = \"me\"\ncomand = \"fdm\"\n\
+        [[handler]]\ncommand = \"fdm 'a\"\nlimit_burst = 0\n";
+    let daemon = Daemon::new().config(text);
+    let file = daemon.config_path().display().to_string();
+    let expected = [
+        ("1:1", "unknown key `lisen`; did you mean `listen`?"),
+        ("3:11", "`timeout` must be a duration in quotes; write for example \"5s\""),
+        ("5:1", "this handler does nothing; write `command = "),
+        ("7:1", "unknown key `handler.comand`; did you mean `command`?"),
+        ("9:11", "a quote is not closed"),
+        ("10:15", "`handler.limit_burst` must be from 1 to "),
+    ];
+    for arguments in [&["check"][..], &["-t"], &["run"], &[]] {
+        let finished = daemon.command(arguments).ended_with(78);
+        let lines: Vec<_> = finished.stderr.lines().collect();
+        assert_eq!(lines.len(), expected.len(), "{arguments:?}: {lines:#?}");
+        for (line, (place, text)) in lines.iter().zip(expected) {
+            assert!(
+                line.starts_with(&format!("{file}:{place}: ")) && line.contains(text),
+                "{line} has no {place} {text}"
+            );
+        }
+    }
+    // A syntax error hides none of the others.
+    let daemon = Daemon::new().config("timeout = = \"5s\"\nlisen = \"x\"\n");
+    let finished = daemon.command(&["check"]).ended_with(78);
+    assert!(
+        finished.stderr.contains(":2:11: ") && finished.stderr.contains(":3:1: unknown key `lisen`"),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn a_file_that_is_named_must_be_there() {
+    let daemon = Daemon::new();
+    for arguments in [&["-c", "/nonexistent/x.toml"][..], &["check", "-c", "/nonexistent/x.toml"]] {
+        let finished = daemon.command(arguments).ended_with(78);
+        assert!(finished.stderr.contains("failed to read /nonexistent/x.toml: No such file"), "{finished:?}");
+    }
+    // One that nobody named need not.
+    std::fs::remove_file(daemon.config_path()).expect("it was there");
+    assert!(daemon.command(&["check"]).succeeded().stderr.contains("built-in default"));
+}
+
+#[test]
+fn the_printed_configuration_means_the_same_and_shows_no_secret() {
+    let auth = "[auth]\nuser = \"foo\"\npass = \"sesame\"\n";
+    let daemon = Daemon::new().config(&format!("timeout = \"7s\"\n{auth}[[handler]]\ncommand = \"fdm -l 'a b'\"\n"));
+    let printed = daemon.command(&["check", "--print"]).succeeded();
+    assert!(printed.stdout.contains("pass = \"***\"") && printed.stdout.contains("timeout = \"7s\""), "{printed:?}");
+    assert!(!printed.stdout.contains("sesame") && !printed.stderr.contains("sesame"), "{printed:?}");
+    daemon.write_config(&printed.stdout);
+    let again = daemon.command(&["check", "--print"]).succeeded();
+    assert_eq!(printed.stdout, again.stdout);
+}
+
+#[test]
+fn a_port_in_use_is_said_with_what_may_be_the_cause() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("it is bound");
+    let daemon = Daemon::new().config(&format!("listen = \"{address}\"\n"));
+    let finished = daemon.command(&["run"]).ended_with(1);
+    let expected = format!("failed to listen on {address}. Is another instance running?");
+    assert!(finished.stderr.contains(&expected), "{finished:?}");
+    assert!(finished.stderr.to_lowercase().contains("address already in use"), "{finished:?}");
+}
+
+#[test]
+fn the_demonstration_needs_no_desktop_and_no_files() {
+    let daemon = Daemon::new().config("nonsense");
+    let mut running = daemon.clone().args(&["demo"]).spawn();
+    let printed = [
+        "MessageNew demo INBOX: Jörg Müller: Grüße aus Köln",
+        "MessageNew demo INBOX: 山田太郎: 日本語の件名テスト",
+        "MessageNew demo INBOX: Alice Example: Lunch on <b>Friday</b> & after?",
+        "MailboxCreate demo Travel: ",
+    ];
+    let all = || printed.iter().all(|line| running.stdout().contains(line));
+    wait_at_most(EVENTUALLY, "all samples", || running.stdout() + &running.log(), || holds(all()));
+    assert!(running.stdout().starts_with("Listening on http://127.0.0.1:"), "{}", running.stdout());
+    assert!(running.is_alive(), "it ends when it is told to");
+    running.signal(Signal::INT);
+    running.finish().succeeded();
+
+    let started = Instant::now();
+    let finished = daemon.command(&["demo", "--for", "1s"]).succeeded();
+    assert!(started.elapsed() >= Duration::from_secs(1));
+    assert!(finished.stdout.starts_with("Listening on http://127.0.0.1:"), "{finished:?}");
+    for directory in ["data", "state", "cache", "runtime", "home", "temporary"] {
+        let left = std::fs::read_dir(daemon.path(directory)).expect("it is there").count();
+        assert_eq!(left, 0, "the demonstration left something in {directory}");
+    }
+}
+
+/// Runs `curl` in the network namespace of a process, and gives the answer's status.
+#[track_caller]
+fn curl_beside(running: &Running, arguments: &[&str]) -> String {
+    let target = running.pid().to_string();
+    let mut command = Command::new("nsenter");
+    command.args(["--net", "--target", &target, "curl", "-q", "--silent", "--noproxy", "*", "--max-time", "10"]);
+    command.args(["--output", "/dev/null", "--write-out", "%{http_code}"]).args(arguments);
+    let output = command.stdin(Stdio::null()).output().expect("it is installed");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The addresses of IMSErious' example are in a network of the test's own.
+#[test]
+fn the_example_of_imserious_runs_as_it_stands() {
+    if !require(&["unshare", "nsenter", "ip", "curl"]) {
+        return;
+    }
+    if !Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success()) {
+        skip("no network namespace can be made here: root makes them");
+        return;
+    }
+    let example = repository_file("tests/data/imserious-example.toml");
+    let example = std::fs::read_to_string(example).expect("it is part of the repository");
+    let fetch = "/usr/local/bin/fdm -a eda -l fetch";
+    assert!(example.contains(fetch), "the example has changed");
+    let daemon = Daemon::new();
+    let script = daemon.path("home/fetch");
+    std::fs::write(&script, "echo $IMSE_EVENT $IMSE_USER $IMSE_REMOTE_IP $* >> fetched\n")
+        .expect("the directory is ours");
+    let replaced = format!("/bin/sh {} -l fetch", script.display());
+    let network =
+        "ip link set lo up && ip addr add 10.0.0.1/32 dev lo && ip addr add 10.0.0.2/32 dev lo && exec \"$0\" \"$@\"";
+    let daemon = daemon.config(&example.replace(fetch, &replaced));
+    let daemon = daemon.inside(&["unshare", "--net", "/bin/sh", "-c", network]).start();
+    assert_eq!(daemon.url(), "http://10.0.0.1:12525/notify");
+
+    let push = |from: &str, more: &[&str]| {
+        let url = daemon.url();
+        let event = r#"{"user":"freaky","event":"messageNew","folder":"INBOX","unseen":1}"#;
+        let fixed = ["--interface", from, "-X", "PUT", "-H", "Content-Type: application/json", "-d", event, url];
+        curl_beside(&daemon, &[&fixed[..], more].concat())
+    };
+    assert_eq!(push("10.0.0.1", &["-u", "foo:bar"]), "403");
+    assert_eq!(push("10.0.0.2", &[]), "401");
+    assert_eq!(push("10.0.0.2", &["-u", "foo:wrong"]), "401");
+    let pushed = Instant::now();
+    assert_eq!(push("10.0.0.2", &["-u", "foo:bar"]), "200");
+    let fetched = daemon.home().join("fetched");
+    let read = || std::fs::read_to_string(&fetched).ok().filter(|text| text.ends_with('\n'));
+    let text = wait_at_most(EVENTUALLY, "the command to run", || daemon.log(), read);
+    assert_eq!(text, "MessageNew freaky 10.0.0.2 -l fetch\n");
+    assert!(pushed.elapsed() >= Duration::from_secs(5), "the delay was {:?}", pushed.elapsed());
+    daemon.stop();
+}
