@@ -3,6 +3,9 @@
 //! [`App::on_input`] takes what happened and the time, and gives what is to be done. [`session`] owns the loop that
 //! feeds it and does what it says.
 
+mod asks;
+mod desktop;
+mod pause;
 mod session;
 
 use std::collections::HashMap;
@@ -10,10 +13,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::clock::{Now, tomorrow};
 use crate::config::{Click, Config};
+use crate::control::{Ask, Reply};
 use crate::desktop::menu::{TrayView, tray_view};
 use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, Request, Slot, Wanted};
 use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
@@ -25,11 +30,12 @@ use crate::popups::{Mode, Popups};
 use crate::problem::Problem;
 use crate::process::{Ended, Exit, GroupId, Job};
 use crate::router::route;
-use crate::status::{Paused, Recent, Status};
+use crate::status::{LastRun, Paused, Recent, Status};
 use crate::store::record::Fault;
 use crate::store::{Accepted, Change, Entry, Loaded, RunId, Store};
 
-pub use session::{Options, Print, run};
+use asks::Fetcher;
+pub use session::{Options, Print, Signal, run};
 
 /// The tray changes at most four times a second, however many events come.
 const TRAY_PERIOD: Duration = Duration::from_millis(250);
@@ -50,11 +56,30 @@ pub enum Input {
         group: GroupId,
     },
     Desktop(DesktopEvent),
+    /// Another command asks something of us.
+    Ask(Ask),
+    /// The configuration's file has changed, or somebody wants it read again.
+    Reload(Asked),
+    /// A configuration to go on with, and where it is listened now.
+    Reloaded {
+        config: Arc<Config>,
+        warnings: Vec<Problem>,
+        listening: Vec<String>,
+    },
+    NotReloaded(Vec<Problem>),
     /// How the record is; none where all is well.
     Record(Option<Fault>),
     /// Nothing but time has passed.
     Deadline,
     Stop,
+}
+
+/// Whether a person asked for a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    ByUser,
+    /// The file has changed.
+    ByFile,
 }
 
 #[derive(Debug)]
@@ -73,6 +98,12 @@ pub enum Effect {
     Open {
         words: Option<Vec<String>>,
         activation_token: Option<String>,
+    },
+    Reply(oneshot::Sender<Reply>, Reply),
+    /// Read the configuration anew and say how it went, also to whoever asked.
+    Reload {
+        asked: Asked,
+        reply: Option<oneshot::Sender<Reply>>,
     },
     /// For those who watch the terminal.
     Print(Entry),
@@ -93,11 +124,22 @@ pub struct App {
     /// Popups that the desktop has not yet answered for, and the run that waits for them.
     unanswered: HashMap<Slot, RunId>,
     paused: Option<Paused>,
+    /// When the quiet hours that it is now end.
+    quiet_until: Option<Timestamp>,
+    /// Somebody ended the quiet hours early; they would have lasted until then.
+    unquiet_until: Option<Timestamp>,
     /// Popups were held and may be shown again: what waited comes as one.
     released: bool,
     new: u32,
     looked: bool,
     standing_problems: Vec<String>,
+    /// Of the configuration, or of one that was not taken.
+    config_problems: Vec<String>,
+    /// Something to say as a popup of our own.
+    announcement: Option<String>,
+    fetchers: Vec<Fetcher>,
+    listening: Vec<String>,
+    has_record: bool,
     record_fault: Option<Fault>,
     /// When the newest run has lived long enough.
     settle_at: Option<Instant>,
@@ -116,11 +158,12 @@ impl App {
         loaded: Loaded,
         now: Now,
     ) -> Self {
+        let paused = loaded.paused;
         let (mut store, waiting, set_aside) = Store::resume(loaded);
         store.drop_handlers(|name| config.handlers.iter().any(|handler| &*handler.name == name));
         let mut dispatcher = Dispatcher::new(&config.handlers, now);
         waiting.iter().for_each(|handler| dispatcher.arrived(handler, now));
-        let mut standing_problems: Vec<String> = warnings.iter().map(|problem| problem.message.clone()).collect();
+        let mut standing_problems = Vec::new();
         if set_aside > 0 {
             standing_problems.push(format!("{set_aside} events were set aside: the program ended twice over them"));
         }
@@ -134,11 +177,18 @@ impl App {
             notifications: None,
             tray: None,
             unanswered: HashMap::new(),
-            paused: None,
+            paused,
+            quiet_until: None,
+            unquiet_until: None,
             released: false,
             new: 0,
             looked: false,
             standing_problems,
+            config_problems: warnings.iter().map(|problem| problem.message.clone()).collect(),
+            announcement: None,
+            fetchers: Vec::new(),
+            listening: Vec::new(),
+            has_record: false,
             record_fault: None,
             settle_at: None,
             tray_shown: None,
@@ -149,6 +199,7 @@ impl App {
 
     pub fn on_input(&mut self, input: Input, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
+        let could_show = self.popups_may() == PopupsMay::Shown;
         self.tray_stale |= !matches!(input, Input::Deadline);
         match input {
             Input::Knock(Knock { reply, .. }) if self.stopping => effects.push(Effect::Answer(reply, Taken::Stopping)),
@@ -159,9 +210,16 @@ impl App {
                 }
                 effects.push(Effect::Answer(reply, Taken::OnRecord));
             }
-            Input::Finished { run, ended } => self.command_ended(run, &ended, now),
+            Input::Finished { run, ended } => self.command_ended(run, &ended, now, &mut effects),
             Input::Started { run, group } => self.store.group(run, group),
             Input::Desktop(event) => self.on_desktop(event, now, &mut effects),
+            Input::Ask(ask) => self.on_ask(ask, now, &mut effects),
+            Input::Reload(asked) => effects.push(Effect::Reload { asked, reply: None }),
+            Input::Reloaded { config, warnings, listening } => {
+                self.listening = listening;
+                self.reloaded(config, &warnings, now);
+            }
+            Input::NotReloaded(problems) => self.not_reloaded(&problems),
             Input::Record(fault) => self.record_is(fault),
             Input::Deadline => {}
             Input::Stop => {
@@ -169,12 +227,13 @@ impl App {
                 effects.push(Effect::Stop);
             }
         }
-        self.end_pause(now);
+        self.look_at_the_clock(now);
+        self.released = !could_show && self.popups_may() == PopupsMay::Shown;
+        self.announce(&mut effects);
         if !self.stopping {
             let popups = self.popups_may();
             let starts = self.dispatcher.start_due(&mut self.store, popups, now);
             self.begin(starts, now, &mut effects);
-            self.released = false;
         }
         self.settle(now);
         self.refresh_tray(now, &mut effects);
@@ -191,6 +250,19 @@ impl App {
         effects
     }
 
+    /// Whether there is to be an icon, from now on.
+    pub fn want_tray(&mut self, wanted: bool) {
+        if wanted != self.wanted.tray {
+            self.wanted.tray = wanted;
+            self.tray_shown = None;
+        }
+    }
+
+    /// Where events come in, in words, and whether they are kept on disk.
+    pub fn stands_on(&mut self, listening: Vec<String>, has_record: bool) {
+        (self.listening, self.has_record) = (listening, has_record);
+    }
+
     /// Everything that is not finished, for a record that has missed something.
     pub fn snapshot(&self) -> Vec<Change> {
         self.store.snapshot()
@@ -199,15 +271,8 @@ impl App {
     /// When [`Input::Deadline`] is due; none while there is nothing to wait for.
     pub fn deadline(&self, now: Now) -> Option<Instant> {
         let tray = self.tray_shown.as_ref().filter(|_| self.tray_stale).map(|(_, shown)| *shown + TRAY_PERIOD);
-        let pause = match self.paused {
-            // Re-read by the wall clock when the time has passed on ours: it stands still in suspend.
-            Some(Paused::Until(end)) => {
-                now.wall.until(end).ok().and_then(|left| left.try_into().ok()).map(|left: Duration| now.instant + left)
-            }
-            _ => None,
-        };
         let runs = self.dispatcher.deadline(self.popups_may(), now).filter(|_| !self.stopping);
-        [tray, pause, runs, self.settle_at].into_iter().flatten().min()
+        [tray, runs, self.settle_at].into_iter().flatten().min()
     }
 
     fn accept(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
@@ -322,7 +387,7 @@ impl App {
         }
     }
 
-    fn command_ended(&mut self, run: RunId, ended: &Ended, now: Now) {
+    fn command_ended(&mut self, run: RunId, ended: &Ended, now: Now, effects: &mut Vec<Effect>) {
         if ended.exit == Exit::Stopped {
             self.store.interrupt(run);
             self.dispatcher.finished(run, None, now);
@@ -331,147 +396,13 @@ impl App {
         let last = last_run(ended, now);
         let left_behind = if ended.left_behind { "; something that it started still runs" } else { "" };
         self.store.finish(run, &format!("{}{left_behind}", last.result));
-        let succeeded = last.succeeded;
+        let (succeeded, told) = (last.succeeded, last.clone());
         let elapsed = ended.elapsed.as_millis();
         let Some(handler) = self.dispatcher.finished(run, Some(last), now) else { return };
+        self.tell_fetchers(&handler.name, &told, effects);
         match succeeded {
             true => tracing::debug!(handler = %handler.name, elapsed_ms = elapsed, "done"),
             false => tracing::warn!(handler = %handler.name, elapsed_ms = elapsed, "{}", ended.exit),
-        }
-    }
-
-    fn on_desktop(&mut self, event: DesktopEvent, now: Now, effects: &mut Vec<Effect>) {
-        match event {
-            DesktopEvent::Notifications(availability) => self.notifications_changed(availability, now),
-            DesktopEvent::Tray(availability) => {
-                if let (Availability::Absent(why), None) = (&availability, &self.tray) {
-                    tracing::info!("no tray icon for now: {why}");
-                }
-                self.tray = Some(availability);
-            }
-            DesktopEvent::PopupShown { slot } => self.answered(slot, "shown", now),
-            DesktopEvent::PopupFailed { slot, why } => {
-                tracing::warn!("the notification service refused a popup: {why}");
-                self.popups.closed(slot);
-                self.answered(slot, &format!("not shown: {why}"), now);
-            }
-            DesktopEvent::PopupClosed { slot, .. } => {
-                self.popups.closed(slot);
-            }
-            DesktopEvent::PopupAction { slot, activation_token, .. } => {
-                let entry = self.popups.closed(slot);
-                self.open(entry, activation_token, effects);
-            }
-            DesktopEvent::MenuOpened => self.looked = true,
-            DesktopEvent::TrayClicked { activation_token } => {
-                self.looked = true;
-                match self.config.tray.click {
-                    Click::Fetch => self.fetch(None, activation_token, effects),
-                    Click::Open => self.open(None, activation_token, effects),
-                    Click::Pause if self.paused.is_some() => self.resume(),
-                    Click::Pause => self.paused = Some(Paused::UntilResumed),
-                    Click::None => {}
-                }
-            }
-            DesktopEvent::Chosen { choice, activation_token } => self.chosen(choice, activation_token, now, effects),
-        }
-    }
-
-    fn chosen(&mut self, choice: Choice, activation_token: Option<String>, now: Now, effects: &mut Vec<Effect>) {
-        match choice {
-            Choice::Fetch => self.fetch(None, activation_token, effects),
-            Choice::RunHandler(name) => self.fetch(Some(&name), activation_token, effects),
-            Choice::OpenMail => self.open(None, activation_token, effects),
-            Choice::OpenEntry(entry) => self.open(Some(entry), activation_token, effects),
-            Choice::Pause(length) => self.pause(length, now),
-            Choice::Resume => self.resume(),
-            Choice::OpenConfiguration => {
-                let words =
-                    self.config_file.as_ref().map(|file| vec!["xdg-open".to_owned(), file.display().to_string()]);
-                effects.extend(words.map(|words| Effect::Open { words: Some(words), activation_token }));
-            }
-            Choice::Quit => {
-                self.stopping = true;
-                effects.push(Effect::Stop);
-            }
-        }
-    }
-
-    /// Runs the fetch handlers now, or the one named; where there are none, opens mail instead.
-    fn fetch(&mut self, name: Option<&str>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
-        if name.is_none() && !self.config.handlers.iter().any(|handler| handler.fetch) {
-            return self.open(None, activation_token, effects);
-        }
-        self.dispatcher.fetch(name);
-    }
-
-    fn open(&mut self, entry: Option<EntryId>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
-        (self.new, self.looked) = (0, false);
-        let entry = entry.and_then(|id| self.store.entry(id));
-        let lookup = |name: &str| entry.and_then(|entry| field(&entry.event, name));
-        let words = match &self.config.tray.open {
-            None => None,
-            Some(command) => match command.fill(&lookup) {
-                Ok(words) => Some(words),
-                Err(refused) => {
-                    tracing::warn!("`tray.open` was not run: {refused}");
-                    return;
-                }
-            },
-        };
-        effects.push(Effect::Open { words, activation_token });
-    }
-
-    fn notifications_changed(&mut self, availability: Availability, now: Now) {
-        let could_show = self.popups_may() == PopupsMay::Shown;
-        if let Availability::Absent(why) = &availability {
-            if !matches!(self.notifications, Some(Availability::Absent(_))) {
-                tracing::info!("no notifications for now: {why}");
-            }
-            self.popups.clear();
-            let mut runs: Vec<RunId> = self.unanswered.drain().map(|(_, run)| run).collect();
-            runs.sort_unstable();
-            runs.dedup();
-            for run in runs {
-                self.store.give_back(run);
-                self.dispatcher.gave_back(run, now);
-            }
-        }
-        self.notifications = Some(availability);
-        self.released |= !could_show;
-    }
-
-    fn answered(&mut self, slot: Slot, outcome: &str, now: Now) {
-        if let Some(run) = self.unanswered.remove(&slot) {
-            self.finish_if_answered(run, outcome, now);
-        }
-    }
-
-    fn pause(&mut self, length: PauseFor, now: Now) {
-        let until = |time: Duration| now.wall.checked_add(time).map_or(Paused::UntilResumed, Paused::Until);
-        self.paused = Some(match length {
-            PauseFor::HalfAnHour => until(Duration::from_secs(30 * 60)),
-            PauseFor::AnHour => until(Duration::from_secs(60 * 60)),
-            PauseFor::UntilTomorrow => tomorrow(now.wall).map_or(Paused::UntilResumed, Paused::Until),
-            PauseFor::UntilResumed => Paused::UntilResumed,
-        });
-    }
-
-    fn resume(&mut self) {
-        self.released |= self.paused.take().is_some();
-    }
-
-    fn end_pause(&mut self, now: Now) {
-        if matches!(self.paused, Some(Paused::Until(end)) if end <= now.wall) {
-            self.tray_stale = true;
-            self.resume();
-        }
-    }
-
-    fn popups_may(&self) -> PopupsMay {
-        match (&self.notifications, self.paused) {
-            (Some(Availability::Here), None) => PopupsMay::Shown,
-            _ => PopupsMay::Held,
         }
     }
 
@@ -506,10 +437,17 @@ impl App {
         Status {
             new: self.new,
             looked: self.looked,
-            paused: self.paused,
+            paused: self.paused(),
             recent: recent.take(self.config.tray.recent).collect(),
             recent_slots: self.config.tray.recent,
-            problems: self.standing_problems.iter().cloned().chain(record).chain(failed).collect(),
+            problems: self
+                .config_problems
+                .iter()
+                .chain(&self.standing_problems)
+                .cloned()
+                .chain(record)
+                .chain(failed)
+                .collect(),
             handlers,
             has_configuration: self.config_file.is_some(),
         }

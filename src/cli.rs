@@ -2,18 +2,23 @@
 
 mod check;
 mod demo;
+mod fetch;
 mod log;
+mod pause;
 mod recent;
 mod run;
+mod status;
 mod terminal;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{ArgAction, Parser, Subcommand};
 
 use crate::clock::time_of_day;
 use crate::config::Config;
+use crate::control;
 use crate::handler::field;
 use crate::handler::notify::{what, who};
 use crate::mime::one_line;
@@ -23,6 +28,9 @@ use crate::store::Entry;
 
 /// `EX_CONFIG` of sysexits.h: a service manager must not start us again for it.
 pub const WRONG_CONFIGURATION: u8 = 78;
+
+/// The running program answers at once, unless it is frozen.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Desktop notifications, commands and a tray icon, the moment your mail server says that mail arrived.
 #[derive(Debug, Parser)]
@@ -49,8 +57,18 @@ enum Command {
     Demo(demo::Arguments),
     /// Check the configuration: every problem, with its place
     Check(check::Arguments),
+    /// Run the fetch handlers of the running program now, and wait for their end
+    Fetch(fetch::Arguments),
+    /// How the running program stands
+    Status(status::Arguments),
     /// Show what happened lately, and what came of it
     Recent(recent::Arguments),
+    /// Hold notifications; what comes meanwhile is one summary at the end
+    Pause(pause::Arguments),
+    /// Show notifications again
+    Resume,
+    /// Read the configuration again
+    Reload,
 }
 
 /// Does what the command line says; gives the exit code.
@@ -63,32 +81,83 @@ pub fn main() -> ExitCode {
         Some(Command::Run(arguments)) => run::run(file, arguments),
         Some(Command::Demo(arguments)) => demo::demo(&arguments),
         Some(Command::Check(arguments)) => check::check(file, &arguments),
+        Some(Command::Fetch(arguments)) => fetch::fetch(arguments),
+        Some(Command::Status(arguments)) => status::status(&arguments),
         Some(Command::Recent(arguments)) => recent::recent(&arguments),
+        Some(Command::Pause(arguments)) => pause::pause(&arguments),
+        Some(Command::Resume) => pause::resume(),
+        Some(Command::Reload) => ask_once(control::Request::Reload, Some(PATIENCE), |_| ExitCode::SUCCESS),
     }
 }
 
 /// A configuration and where it came from.
-struct Loaded {
-    config: Config,
-    warnings: Vec<Problem>,
+struct Read {
+    /// None where it is wrong.
+    config: Option<Config>,
+    problems: Vec<Problem>,
     /// None for the built-in default.
     file: Option<PathBuf>,
 }
 
-/// The configuration named, or the user's, or the built-in one. Problems are printed.
-fn load(named: Option<&Path>) -> Result<Loaded, ExitCode> {
+/// The configuration named, or the user's, or the built-in one.
+fn read(named: Option<&Path>) -> Read {
     let file = match named {
         Some(named) => Some(named.to_owned()),
         None => paths::config_file().filter(|file| file.exists()),
     };
-    let Some(file) = file else {
-        return Ok(Loaded { config: Config::default(), warnings: Vec::new(), file: None });
-    };
-    let (config, problems) = Config::load(&file);
+    match file {
+        None => Read { config: Some(Config::default()), problems: Vec::new(), file: None },
+        Some(file) => {
+            let (config, problems) = Config::load(&file);
+            Read { config, problems, file: Some(file) }
+        }
+    }
+}
+
+fn print_problems(problems: &[Problem]) {
     problems.iter().for_each(|problem| eprintln!("{problem}"));
-    match config {
-        Some(config) => Ok(Loaded { config, warnings: problems, file: Some(file) }),
-        None => Err(ExitCode::from(WRONG_CONFIGURATION)),
+}
+
+/// Where the running program can be asked.
+fn control_place() -> Option<control::Place> {
+    paths::runtime_directory().map(control::Place::new)
+}
+
+/// Asks the running program; prints why where that fails.
+fn ask(
+    request: control::Request,
+    patience: Option<Duration>,
+    take: impl FnMut(control::Reply) -> control::Next,
+) -> Result<(), ExitCode> {
+    let asked = match control_place() {
+        Some(place) => control::ask(&place, request, patience, take),
+        None => Err(control::AskError::NotRunning),
+    };
+    asked.map_err(|error| {
+        eprintln!("mailknock: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+/// Asks for one thing and prints what `show` makes of the reply.
+fn ask_once(
+    request: control::Request,
+    patience: Option<Duration>,
+    show: impl FnOnce(&control::Reply) -> ExitCode,
+) -> ExitCode {
+    let mut reply = None;
+    let asked = ask(request, patience, |line| {
+        reply = Some(line);
+        control::Next::Stop
+    });
+    match (asked, reply) {
+        (Ok(()), Some(control::Reply { error: Some(why), .. })) => {
+            eprintln!("mailknock: {why}");
+            ExitCode::FAILURE
+        }
+        (Ok(()), Some(reply)) => show(&reply),
+        (Ok(()), None) => ExitCode::FAILURE,
+        (Err(code), _) => code,
     }
 }
 

@@ -36,3 +36,38 @@ pub fn tomorrow(now: Timestamp) -> Option<Timestamp> {
     let today = now.to_zoned(TimeZone::system());
     Some(today.tomorrow().ok()?.start_of_day().ok()?.timestamp())
 }
+
+/// Resolves at a moment of the wall clock, through suspend, and early when somebody sets the clock.
+#[cfg(target_os = "linux")]
+pub async fn sleep_until(moment: Timestamp) -> std::io::Result<()> {
+    use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+    let timer = rustix::time::timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+    let value = Timespec { tv_sec: moment.as_second(), tv_nsec: moment.subsec_nanosecond().into() };
+    let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+    rustix::time::timerfd_settime(&timer, TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET, &once)?;
+    #[expect(deprecated, reason = "its successor is unsafe; an owned descriptor is what it asks for")]
+    let timer = tokio::io::unix::AsyncFd::with_interest(timer, tokio::io::Interest::READABLE)?;
+    // Readable at the moment, and with an error when the clock was set: either is a reason to look at it again.
+    timer.readable().await.map(drop)
+}
+
+/// Resolves at a moment of the wall clock; suspend is looked through every minute.
+#[cfg(not(target_os = "linux"))]
+pub async fn sleep_until(moment: Timestamp) -> std::io::Result<()> {
+    let left = Timestamp::now().until(moment).ok().and_then(|left| Duration::try_from(left).ok()).unwrap_or_default();
+    tokio::time::sleep(left.min(Duration::from_secs(60))).await;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_moment_of_the_wall_clock_comes() {
+        let soon = Timestamp::now() + Duration::from_millis(30);
+        sleep_until(soon).await.unwrap();
+        assert!(Timestamp::now() >= soon);
+        sleep_until(Timestamp::UNIX_EPOCH).await.unwrap();
+    }
+}

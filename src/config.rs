@@ -3,6 +3,7 @@
 mod auth;
 mod history;
 mod log;
+mod pause;
 mod print;
 mod tray;
 
@@ -20,6 +21,7 @@ use crate::schema::Retention;
 
 pub use auth::Auth;
 pub use log::{Log, LogFormat};
+pub use pause::{Pause, QuietHours};
 pub use tray::{Click, Tray};
 
 /// The commented default configuration, as a user would edit it.
@@ -45,6 +47,7 @@ pub struct Config {
     pub log: Log,
     pub tray: Tray,
     pub history: Retention,
+    pub pause: Pause,
     /// In the order of the file; never empty.
     pub handlers: Vec<Arc<Handler>>,
 }
@@ -64,6 +67,7 @@ impl Default for Config {
             log: Log::default(),
             tray: Tray::default(),
             history: Retention::default(),
+            pause: Pause::default(),
             handlers: vec![Arc::new(Handler::built_in())],
         }
     }
@@ -118,9 +122,29 @@ impl Config {
             log: root.table("log", Log::read).unwrap_or_default(),
             tray: root.table("tray", Tray::read).unwrap_or_default(),
             history: root.table("history", history::read).unwrap_or_default(),
+            pause: root.table("pause", Pause::read).unwrap_or_default(),
             handlers: read_handlers(root),
         };
         Some(config)
+    }
+}
+
+impl Config {
+    /// In what this lets more people in than `other` does; none if in nothing.
+    pub fn is_wider_than(&self, other: &Self) -> Option<&'static str> {
+        let is_loopback = |config: &Self| config.listen.ip().to_canonical().is_loopback();
+        let is_covered = |network: &IpNet| other.allow.iter().any(|known| known.contains(network));
+        if self.auth.is_none() && other.auth.is_some() {
+            Some("it has no `[auth]` any more")
+        } else if !is_loopback(self)
+            && (is_loopback(other) || (self.listen.ip().is_unspecified() && !other.listen.ip().is_unspecified()))
+        {
+            Some("`listen` can be reached from more machines")
+        } else if !self.allow.iter().all(is_covered) {
+            Some("`allow` lets more networks in")
+        } else {
+            None
+        }
     }
 }
 
@@ -269,6 +293,22 @@ mod tests {
             ],
             "{found:#?}"
         );
+    }
+
+    #[test]
+    fn what_lets_more_people_in_is_noticed() {
+        let auth = "[auth]\nuser = \"u\"\npass = \"p\"";
+        let check = |new: &str, old: &str, expected: bool| {
+            assert_eq!(good(new).is_wider_than(&good(old)).is_some(), expected, "{new} after {old}");
+        };
+        check("", "", false);
+        check(auth, "", false);
+        check("", auth, true);
+        check("allow = [\"10.0.0.0/8\"]", "", true);
+        check("allow = [\"127.0.0.1\"]", "", false);
+        check(&format!("listen = \"10.0.0.1:1\"\n{auth}"), auth, true);
+        check(auth, &format!("listen = \"10.0.0.1:1\"\n{auth}"), false);
+        check("listen = \"127.0.0.1:7\"", "", false);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub enum Request {
         slot: Slot,
     },
     Tray(TrayView),
+    HideTray,
     /// Something waits to be shown: look once more for what was absent.
     LookAgain,
 }

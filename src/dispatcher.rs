@@ -14,6 +14,8 @@ use crate::store::{Entry, RunId, Store};
 #[derive(Debug)]
 pub struct Dispatcher {
     lanes: Vec<Lane>,
+    /// Of handlers that a reload took away in mid-run.
+    leaving: Vec<Lane>,
 }
 
 /// One handler's run.
@@ -37,6 +39,8 @@ struct Running {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Popups {
     Shown,
+    /// Only those of handlers with `ignore_quiet`.
+    Quiet,
     Held,
 }
 
@@ -59,7 +63,7 @@ impl Dispatcher {
             fetch_wanted: false,
             last: None,
         };
-        Self { lanes: handlers.iter().map(lane).collect() }
+        Self { lanes: handlers.iter().map(lane).collect(), leaving: Vec::new() }
     }
 
     /// An event waits for the handler.
@@ -87,6 +91,26 @@ impl Dispatcher {
         starts
     }
 
+    /// Goes on with other handlers; one of the same name keeps its state, else an equal one. Their runs go on.
+    pub fn replace(&mut self, handlers: &[Arc<Handler>], now: Now) {
+        let mut old = std::mem::take(&mut self.lanes);
+        let fresh = Self::new(handlers, now).lanes;
+        for mut lane in fresh {
+            let same_name = old.iter().position(|other| other.handler.name == lane.handler.name);
+            let same =
+                same_name.or_else(|| old.iter().position(|other| other.handler.is_same_but_for_name(&lane.handler)));
+            if let Some(at) = same {
+                let kept = old.remove(at);
+                lane.schedule = kept.schedule;
+                lane.schedule.retime(lane.handler.timing);
+                (lane.running, lane.fetch_wanted, lane.last) = (kept.running, kept.fetch_wanted, kept.last);
+            }
+            self.lanes.push(lane);
+        }
+        // A run of a handler that is no more goes on to its end, and is remembered until then.
+        self.leaving.extend(old.into_iter().filter(|lane| lane.running.is_some()));
+    }
+
     /// Asks every handler that a fetch is for, or the one named, to run now; one that runs is joined.
     pub fn fetch(&mut self, name: Option<&str>) {
         for lane in &mut self.lanes {
@@ -100,7 +124,12 @@ impl Dispatcher {
 
     fn is_locked_out(&self, at: usize) -> bool {
         let lock = self.lanes[at].handler.lock.as_ref();
-        lock.is_some() && self.lanes.iter().any(|other| other.running.is_some() && other.handler.lock.as_ref() == lock)
+        lock.is_some()
+            && self
+                .lanes
+                .iter()
+                .chain(&self.leaving)
+                .any(|other| other.running.is_some() && other.handler.lock.as_ref() == lock)
     }
 
     fn start(&mut self, at: usize, trigger: Trigger, store: &mut Store, now: Now) -> Start {
@@ -114,6 +143,9 @@ impl Dispatcher {
 
     /// A run is over; gives its handler. `last` is how it went, where people want to know.
     pub fn finished(&mut self, run: RunId, last: Option<LastRun>, now: Now) -> Option<Arc<Handler>> {
+        if let Some(at) = self.leaving.iter().position(|lane| lane.runs(run)) {
+            return Some(self.leaving.remove(at).handler);
+        }
         let lane = self.running_lane(run)?;
         lane.running = None;
         lane.schedule.ended(now.instant);
@@ -159,13 +191,22 @@ impl Dispatcher {
     }
 
     fn running_lane(&mut self, run: RunId) -> Option<&mut Lane> {
-        self.lanes.iter_mut().find(|lane| lane.running.as_ref().is_some_and(|running| running.run == run))
+        self.lanes.iter_mut().find(|lane| lane.runs(run))
     }
 }
 
 impl Lane {
+    fn runs(&self, run: RunId) -> bool {
+        self.running.as_ref().is_some_and(|running| running.run == run)
+    }
+
     fn may_run(&self, popups: Popups) -> bool {
-        self.running.is_none() && (popups == Popups::Shown || !self.handler.is_notify())
+        let is_shown = match popups {
+            Popups::Shown => true,
+            Popups::Quiet => !self.handler.is_notify() || self.handler.ignores_quiet(),
+            Popups::Held => !self.handler.is_notify(),
+        };
+        self.running.is_none() && is_shown
     }
 }
 

@@ -208,6 +208,14 @@ impl Handler {
         matches!(self.kind, Kind::Notify(_) | Kind::Silence)
     }
 
+    pub fn ignores_quiet(&self) -> bool {
+        matches!(&self.kind, Kind::Notify(notify) if notify.ignore_quiet)
+    }
+
+    pub fn is_same_but_for_name(&self, other: &Self) -> bool {
+        *self == Self { name: self.name.clone(), ..other.clone() }
+    }
+
     pub fn is_command(&self) -> bool {
         matches!(self.kind, Kind::Command(_))
     }

@@ -11,7 +11,7 @@ mod gate;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use axum::Router;
@@ -65,8 +65,12 @@ pub enum Taken {
 
 pub struct Listener {
     socket: TcpListener,
-    shared: Arc<Shared>,
+    doors: Doors,
 }
+
+/// Who is let in by an open listener; can be changed while it is open.
+#[derive(Clone)]
+pub struct Doors(Arc<RwLock<Arc<Shared>>>);
 
 struct Shared {
     rules: Rules,
@@ -82,16 +86,12 @@ impl Listener {
     /// Binds the configured address; events go to `knocks`.
     pub async fn bind(config: &Config, knocks: mpsc::Sender<Knock>) -> io::Result<Self> {
         let socket = TcpListener::bind(config.listen).await?;
-        let shared = Shared {
-            rules: Rules::new(config),
-            timeout: config.timeout,
-            max_body: config.max_body,
-            places: Semaphore::new(config.max_connections),
-            budget: Budget::new(MAX_BODIES),
-            knocks,
-            warned_of_passwords: Mutex::default(),
-        };
-        Ok(Self { socket, shared: Arc::new(shared) })
+        let shared = Arc::new(Shared::new(config, knocks));
+        Ok(Self { socket, doors: Doors(Arc::new(RwLock::new(shared))) })
+    }
+
+    pub fn doors(&self) -> Doors {
+        self.doors.clone()
     }
 
     pub fn address(&self) -> io::Result<SocketAddr> {
@@ -100,8 +100,8 @@ impl Listener {
 
     /// Serves until `stop` turns true, then lets requests in progress end.
     pub async fn serve(self, mut stop: watch::Receiver<bool>) {
-        let Self { socket, shared } = self;
-        let router = Router::new().fallback(receive).with_state(shared.clone());
+        let Self { socket, doors } = self;
+        let router = Router::new().fallback(receive).with_state(doors.clone());
         let connections = Connections::default();
         let mut tasks = JoinSet::new();
         loop {
@@ -113,7 +113,7 @@ impl Listener {
             match accepted {
                 Ok((stream, peer)) => {
                     let Some(place) = connections.enter() else { continue };
-                    tasks.spawn(connection(stream, peer, router.clone(), shared.clone(), place, stop.clone()));
+                    tasks.spawn(connection(stream, peer, router.clone(), doors.shared(), place, stop.clone()));
                 }
                 Err(error) => {
                     // Out of descriptors: connections must end before another can begin.
@@ -195,7 +195,8 @@ async fn linger(mut stream: TcpStream) {
 }
 
 /// Answers one request.
-async fn receive(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn receive(State(doors): State<Doors>, request: Request) -> Response {
+    let shared = doors.shared();
     let Some(peer) = request.extensions().get::<Peer>().cloned() else {
         return StatusCode::INTERNAL_SERVER_ERROR.into_response();
     };
@@ -290,7 +291,31 @@ fn closing(mut answer: Response) -> Response {
     answer
 }
 
+impl Doors {
+    /// Goes by another configuration from the next request on; where it listens stays.
+    pub fn reconfigure(&self, config: &Config) {
+        let mut current = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *current = Arc::new(Shared::new(config, current.knocks.clone()));
+    }
+
+    fn shared(&self) -> Arc<Shared> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+}
+
 impl Shared {
+    fn new(config: &Config, knocks: mpsc::Sender<Knock>) -> Self {
+        Self {
+            rules: Rules::new(config),
+            timeout: config.timeout,
+            max_body: config.max_body,
+            places: Semaphore::new(config.max_connections),
+            budget: Budget::new(MAX_BODIES),
+            knocks,
+            warned_of_passwords: Mutex::default(),
+        }
+    }
+
     fn is_first_this_minute(&self) -> bool {
         let mut last = self.warned_of_passwords.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let is_first = last.is_none_or(|last| last.elapsed() >= Duration::from_secs(60));

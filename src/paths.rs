@@ -21,6 +21,27 @@ pub fn record_file() -> Option<PathBuf> {
     Some(state.join(format!("record-{machine}.sqlite")))
 }
 
+/// Where the control socket and the lock are: `$XDG_RUNTIME_DIR/mailknock`, else `/run/user/UID/mailknock`, else the
+/// state directory. Never a fixed name where others can write. None without any of them.
+pub fn runtime_directory() -> Option<PathBuf> {
+    let below = |directory: PathBuf| directory.join("mailknock");
+    if let Some(directory) = directories::BaseDirs::new().and_then(|dirs| dirs.runtime_dir().map(Path::to_owned)) {
+        return Some(below(directory));
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let user = rustix::process::geteuid().as_raw();
+        let directory = PathBuf::from(format!("/run/user/{user}"));
+        let is_right = |found: std::fs::Metadata| found.is_dir() && found.uid() == user && found.mode() & 0o077 == 0;
+        if std::fs::symlink_metadata(&directory).is_ok_and(is_right) {
+            return Some(below(directory));
+        }
+    }
+    let directories = directories::ProjectDirs::from("", "", "mailknock")?;
+    Some(directories.state_dir().unwrap_or(directories.data_local_dir()).join("run"))
+}
+
 /// A path as people write it: below the home directory it begins with `~`.
 pub fn display(path: &Path) -> String {
     let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());

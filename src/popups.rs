@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::desktop::note::Note;
+use crate::desktop::note::{Expire, Note, Urgency};
 use crate::desktop::{Request, Slot};
 use crate::event::{EntryId, Event};
 use crate::handler::notify::Notify;
@@ -136,6 +136,20 @@ impl Popups {
         summary.add(event, now);
         changes.show(slot, summary.note(notify, &group));
         burst.summary = Some(summary);
+    }
+
+    /// A popup about ourselves; its icon is one that no handler can set.
+    pub fn announce(&mut self, text: &str) -> Request {
+        let slot = self.new_slot(None);
+        let note = Note {
+            summary: "Mailknock".to_owned(),
+            body: crate::mime::paragraph(text),
+            icon: Some("dialog-warning".to_owned()),
+            urgency: Urgency::Normal,
+            expire: Expire::Default,
+            open_label: "Open".to_owned(),
+        };
+        Request::Show { slot, note }
     }
 
     /// The popup is gone; gives the entry that it was about.

@@ -1,6 +1,7 @@
-//! Events as JSON: one schema for what commands read on stdin, for `recent --json`, and for the record on disk.
+//! What we say in JSON: one schema for what commands read on stdin, for `recent --json`, for `status --json`, and for
+//! the record on disk.
 //!
-//! One object, by these keys; what an event doesn't say is left out. `schema` grows when the meaning of a key changes
+//! An event is one object, by these keys; what an event doesn't say is left out. `schema` grows when the meaning of a key changes
 //! or a key goes; new keys alone don't change it.
 //!
 //! | key | meaning |
@@ -24,10 +25,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EntryId, Event, EventKind};
 use crate::mime;
+use crate::status::{HandlerStatus, Paused, Status};
 
 pub const VERSION: u32 = 1;
 
-#[derive(Debug, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EventJson {
     schema: u32,
@@ -67,7 +69,7 @@ pub struct EventJson {
     pub deliveries: Vec<DeliveryJson>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct DeliveryJson {
     pub handler: String,
     pub state: String,
@@ -137,6 +139,90 @@ impl EventJson {
         event.message_id = self.message_id;
         event.remote = self.remote;
         event
+    }
+}
+
+/// How things stand, for `status --json`; times are RFC 3339, UTC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusJson {
+    pub schema: u32,
+    /// Messages that came since the user last looked.
+    pub new: u32,
+    pub fetching: bool,
+    pub paused: bool,
+    /// When the pause ends; none while it lasts until resumed, or where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub paused_until: Option<Timestamp>,
+    /// Where new events come in.
+    pub listening: Vec<String>,
+    /// Whether what is accepted survives a crash.
+    pub record: RecordJson,
+    pub handlers: Vec<HandlerJson>,
+    pub problems: Vec<String>,
+    /// The newest event that is worth a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RecordJson {
+    Disk,
+    #[default]
+    Memory,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandlerJson {
+    pub name: String,
+    /// Whether a fetch runs it.
+    pub fetch: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub running_since: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRunJson>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRunJson {
+    pub at: Timestamp,
+    pub result: String,
+    pub succeeded: bool,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub last_line: String,
+}
+
+impl StatusJson {
+    pub fn new(status: &Status, record: RecordJson, listening: Vec<String>) -> Self {
+        let handler = |handler: &HandlerStatus| HandlerJson {
+            name: handler.name.clone(),
+            fetch: handler.fetches,
+            running_since: handler.running_since,
+            last_run: handler.last.as_ref().map(|last| LastRunJson {
+                at: last.at,
+                result: last.result.clone(),
+                succeeded: last.succeeded,
+                last_line: last.last_line.clone(),
+            }),
+        };
+        Self {
+            schema: VERSION,
+            new: status.new,
+            fetching: status.is_fetching(),
+            paused: status.paused.is_some(),
+            paused_until: match status.paused {
+                Some(Paused::Until(end) | Paused::Quiet(end)) => Some(end),
+                _ => None,
+            },
+            listening,
+            record,
+            handlers: status.handlers.iter().map(handler).collect(),
+            problems: status.problems.clone(),
+            newest: status.recent.first().map(|recent| match recent.what.as_str() {
+                "" => recent.who.clone(),
+                what => format!("{}: {what}", recent.who),
+            }),
+        }
     }
 }
 

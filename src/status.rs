@@ -35,6 +35,8 @@ impl Status {
 pub enum Paused {
     UntilResumed,
     Until(Timestamp),
+    /// Quiet hours, which end then.
+    Quiet(Timestamp),
 }
 
 /// A line of recent activity; its texts are safe to show.

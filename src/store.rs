@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::event::{EntryId, Event, EventKind};
 use crate::process::GroupId;
+use crate::status::Paused;
 use seen::Seen;
 
 /// Finished entries that stay in memory, for the menu.
@@ -96,6 +97,8 @@ pub enum Change {
         entries: Vec<EntryId>,
         outcome: String,
     },
+    /// Notifications are paused, or not: seconds since 1970 at which that ends, or for good.
+    Paused(Option<Paused>),
     /// The process group of a run, for whoever finds it after a crash.
     Group {
         run: RunId,
@@ -111,6 +114,7 @@ pub struct Loaded {
     pub identities: Vec<u64>,
     pub last_entry: u64,
     pub last_run: u64,
+    pub paused: Option<Paused>,
     /// Of runs that we didn't see the end of.
     pub groups: Vec<GroupId>,
 }
@@ -270,6 +274,10 @@ impl Store {
         if self.running.contains_key(&run) {
             self.changes.push(Change::Group { run, group });
         }
+    }
+
+    pub fn pause(&mut self, paused: Option<Paused>) {
+        self.changes.push(Change::Paused(paused));
     }
 
     /// A run has ended; `outcome` says how, in words.
@@ -478,8 +486,14 @@ mod tests {
     fn crash(store: &Store) -> (Store, Vec<Arc<str>>, usize) {
         let entries = store.entries.values().cloned().collect();
         let identities = store.entries.values().filter_map(|entry| identity(&entry.event)).collect();
-        let loaded =
-            Loaded { entries, identities, last_entry: store.last_entry, last_run: store.last_run, groups: Vec::new() };
+        let loaded = Loaded {
+            entries,
+            identities,
+            last_entry: store.last_entry,
+            last_run: store.last_run,
+            paused: None,
+            groups: Vec::new(),
+        };
         Store::resume(loaded)
     }
 

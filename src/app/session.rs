@@ -1,27 +1,30 @@
 //! The one loop: takes what happens to the program, asks [`App`] what to do, does it. Ends in phases, each with a
 //! deadline, and leaves nothing behind but what `open` started.
 
-use std::future::Future;
-use std::net::SocketAddr;
+mod listening;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{App, Effect, Input};
-use crate::clock::Now;
+use super::{App, Asked, Effect, Input};
+use crate::clock::{self, Now};
 use crate::config::Config;
-use crate::desktop::{Desktop, Link, Wanted, mail_program};
-use crate::listener::Listener;
+#[cfg(unix)]
+use crate::control::Instance;
+use crate::control::Reply;
+use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
 use crate::problem::Problem;
 use crate::process::{self, Ended, GroupId};
-use crate::schema::Retention;
+use crate::schema::{Retention, StatusJson};
 use crate::store::record::Record;
 use crate::store::{Change, Entry, Loaded, RunId};
+use crate::watcher::Watcher;
+use listening::Listening;
 
 /// Events that wait for the loop; senders wait beyond that.
 const QUEUE: usize = 64;
@@ -29,6 +32,8 @@ const QUEUE: usize = 64;
 const QUIET: Duration = Duration::from_secs(2);
 /// Under load it is put in order this often.
 const UNTIDY_AT_MOST: Duration = Duration::from_secs(30);
+/// Followers see at most four changes a second.
+const STATUS_PERIOD: Duration = Duration::from_millis(250);
 /// The listener's last answers and the ends of all commands; a desktop that doesn't answer gets one second more.
 const FAREWELL: Duration = Duration::from_secs(3);
 const DESKTOP_FAREWELL: Duration = Duration::from_secs(1);
@@ -36,60 +41,111 @@ const DESKTOP_FAREWELL: Duration = Duration::from_secs(1);
 /// Writes an accepted event to wherever somebody watches.
 pub type Print = Box<dyn Fn(&Entry)>;
 
-/// What a session is given besides its configuration.
+/// What the system tells a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Stop,
+    Reload,
+}
+
+/// What a session is given.
 pub struct Options {
+    /// None where the file is wrong: then nothing is listened to until it is mended.
+    pub config: Option<Config>,
+    /// Where the configuration is, or would be.
     pub config_file: Option<PathBuf>,
-    /// What the configuration's reader found questionable.
-    pub warnings: Vec<Problem>,
+    /// What its reader found wrong or questionable.
+    pub problems: Vec<Problem>,
     pub wanted: Wanted,
     pub print: Option<Print>,
     /// Where the record is kept; nowhere, if none.
     pub record: Option<PathBuf>,
+    /// Lets other commands talk to us.
+    #[cfg(unix)]
+    pub instance: Option<Instance>,
     /// Told the address once it is bound.
-    pub bound: Option<oneshot::Sender<SocketAddr>>,
+    pub bound: Option<oneshot::Sender<std::net::SocketAddr>>,
 }
 
-/// Runs until `stop` resolves, or the tray's *Quit*.
-pub async fn run(
-    config: Config,
-    options: Options,
-    desktop: Desktop,
-    stop: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
+/// Runs until a signal says to stop, or the tray's *Quit*.
+pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver<Signal>) -> anyhow::Result<()> {
     let (knock, mut knocks) = mpsc::channel(QUEUE);
+    let (ask, mut asks) = mpsc::channel(QUEUE);
+    let config = Arc::new(options.config.clone().unwrap_or_default());
     // Bound before the desktop is asked for anything: events count more than icons.
-    let listener = Listener::bind(&config, knock).await.with_context(|| cannot_listen(config.listen))?;
-    let address = listener.address().context("failed to learn the address")?;
-    tracing::info!("listening on http://{address}{}", config.endpoint);
-    if let Some(bound) = options.bound {
+    let listening = match options.config {
+        Some(_) => Some(Listening::open(&config, &knock).await?),
+        None => None,
+    };
+    if let (Some(bound), Some(listening)) = (options.bound, &listening) {
         // Nobody waits for it any more: nothing is lost.
-        let _ = bound.send(address);
+        let _ = bound.send(listening.address());
     }
     let (stopping, stopped) = watch::channel(false);
-    let mut listening = tokio::spawn(listener.serve(stopped.clone()));
     let (desktop_event, mut desktop_events) = mpsc::unbounded_channel();
     let (started, mut starts) = mpsc::unbounded_channel();
+    let (status, followed) = watch::channel(StatusJson::default());
     let wanted = Wanted { tray: options.wanted.tray && config.tray.enabled, ..options.wanted };
     let (record, loaded) = open_record(options.record.as_deref(), config.history);
+    let mut helpers = JoinSet::new();
+    let mut watching = JoinSet::new();
+    #[cfg(unix)]
+    if let Some(instance) = options.instance {
+        helpers.spawn(instance.open()?.serve(ask.clone(), followed, stopped.clone()));
+    }
+    #[cfg(not(unix))]
+    drop(followed);
+    // Without a socket nobody asks; the channel stays open all the same.
+    let _ask = ask;
+    let (file_changed, mut file_changes) = mpsc::channel(1);
+    if let Some(file) = options.config_file.clone() {
+        let mut watcher = Watcher::new(file);
+        watching.spawn(async move {
+            loop {
+                watcher.changed().await;
+                if file_changed.send(()).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
     // What an earlier life of ours left running ends before it is run again.
     futures_util::future::join_all(loaded.groups.iter().map(GroupId::end)).await;
+    let app = App::new(config.clone(), options.config_file.clone(), &[], wanted, loaded, Now::read());
     let mut session = Session {
-        app: App::new(Arc::new(config), options.config_file, &options.warnings, wanted, loaded, Now::read()),
-        link: desktop.connect(wanted, desktop_event),
+        app,
+        config,
+        config_file: options.config_file,
+        wanted: options.wanted,
+        knock,
+        listening,
+        // Both parts are asked for: the tray can be switched on by a reload.
+        link: desktop.connect(options.wanted, desktop_event),
         runs: JoinSet::new(),
         started,
         record,
         tidying: None,
+        status,
+        status_told: Instant::now(),
+        status_stale: false,
+        reloads: Vec::new(),
         print: options.print,
         stopping,
         stopped,
     };
-    session.turn([Input::Deadline]);
+    session.stand();
+    session.turn([match session.listening {
+        Some(_) => Input::Deadline,
+        None => Input::NotReloaded(options.problems.clone()),
+    }]);
+    session.warn_of(&options.problems);
     session.report_record();
 
-    let mut stop = std::pin::pin!(stop);
     while !session.is_stopping() {
-        let deadline = session.app.deadline(Now::read()).map(Instant::from_std);
+        let now = Now::read();
+        let deadline = session.app.deadline(now).map(Instant::from_std);
+        let deadline = [deadline, session.status_due()].into_iter().flatten().min();
+        let wall_deadline = session.app.wall_deadline(now);
         let tidying = session.tidying.as_ref().map(Tidying::due);
         let input = tokio::select! {
             Some(knock) = knocks.recv() => {
@@ -103,33 +159,60 @@ pub async fn run(
                 Some(input) => input,
                 None => continue,
             },
+            Some(ask) = asks.recv() => Input::Ask(ask),
+            Some(signal) = signals.recv() => match signal {
+                Signal::Stop => Input::Stop,
+                Signal::Reload => Input::Reload(Asked::ByUser),
+            },
+            Some(()) = file_changes.recv() => Input::Reload(Asked::ByFile),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Input::Deadline,
+            () = wall_sleep(wall_deadline), if wall_deadline.is_some() => Input::Deadline,
             () = sleep_until(tidying.unwrap_or_else(Instant::now)), if tidying.is_some() => {
                 session.tidy();
                 continue;
             }
-            () = &mut stop => Input::Stop,
         };
         session.turn([input]);
+        session.reload_all().await;
     }
 
+    watching.shutdown().await;
+    let mut leaving = session.listening.take().map(Listening::close);
     let farewell = async {
-        let mut is_listening = true;
-        while is_listening || !session.runs.is_empty() {
+        while leaving.is_some() || !session.runs.is_empty() {
             tokio::select! {
                 Some(knock) = knocks.recv() => session.turn([Input::Knock(knock)]),
                 Some(ended) = session.runs.join_next() => session.turn(finished(ended)),
-                _ = &mut listening, if is_listening => is_listening = false,
+                () = closed(leaving.as_mut()) => leaving = None,
+                // A second signal is at once: what runs is killed with its handles.
+                Some(Signal::Stop) = signals.recv() => break,
             }
         }
     };
     if timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("not everything ended in time");
     }
-    listening.abort();
-    let _ = timeout(DESKTOP_FAREWELL, session.link.close()).await;
+    let _ = timeout(DESKTOP_FAREWELL, async {
+        session.link.close().await;
+        while helpers.join_next().await.is_some() {}
+    })
+    .await;
     tracing::info!("stopped");
     Ok(())
+}
+
+async fn closed(leaving: Option<&mut tokio::task::JoinHandle<()>>) {
+    if let Some(leaving) = leaving {
+        let _ = leaving.await;
+    }
+}
+
+async fn wall_sleep(moment: Option<jiff::Timestamp>) {
+    let Some(moment) = moment else { return };
+    if clock::sleep_until(moment).await.is_err() {
+        // No timer to be had now: look again in a while.
+        tokio::time::sleep(Duration::from_secs(60)).await;
+    }
 }
 
 /// The record, unless none is wanted.
@@ -150,10 +233,6 @@ fn open_record(path: Option<&Path>, retention: Retention) -> (Option<Record>, Lo
     }
 }
 
-fn cannot_listen(address: SocketAddr) -> String {
-    format!("failed to listen on {address}. Is another instance running?")
-}
-
 fn finished(ended: Result<(RunId, Ended), tokio::task::JoinError>) -> Option<Input> {
     match ended {
         Ok((run, ended)) => Some(Input::Finished { run, ended }),
@@ -166,11 +245,21 @@ fn finished(ended: Result<(RunId, Ended), tokio::task::JoinError>) -> Option<Inp
 
 struct Session {
     app: App,
+    config: Arc<Config>,
+    config_file: Option<PathBuf>,
+    /// As the command line says; the configuration may want less.
+    wanted: Wanted,
+    knock: mpsc::Sender<crate::listener::Knock>,
+    listening: Option<Listening>,
     link: Link,
     runs: JoinSet<(RunId, Ended)>,
     started: mpsc::UnboundedSender<(RunId, GroupId)>,
     record: Option<Record>,
     tidying: Option<Tidying>,
+    status: watch::Sender<StatusJson>,
+    status_told: Instant,
+    status_stale: bool,
+    reloads: Vec<(Asked, Option<oneshot::Sender<Reply>>)>,
     print: Option<Print>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
@@ -198,6 +287,7 @@ impl Session {
         let mut changes = Vec::new();
         let mut effects = Vec::new();
         for input in inputs {
+            self.status_stale |= !matches!(input, Input::Deadline);
             for effect in self.app.on_input(input, Now::read()) {
                 match effect {
                     Effect::Log { level, lines } => lines.iter().for_each(|line| log(level, line)),
@@ -210,6 +300,7 @@ impl Session {
             self.write(&changes);
         }
         effects.into_iter().for_each(|effect| self.perform(effect));
+        self.tell_followers();
     }
 
     fn write(&mut self, changes: &[Change]) {
@@ -243,6 +334,41 @@ impl Session {
         }
     }
 
+    /// Tells the decisions what we stand on.
+    fn stand(&mut self) {
+        let listening = self.listening.iter().map(Listening::url).collect();
+        self.app.stands_on(listening, self.record.is_some());
+    }
+
+    fn warn_of(&mut self, problems: &[Problem]) {
+        if self.listening.is_some() && !problems.is_empty() {
+            let listening = self.listening.iter().map(Listening::url).collect();
+            self.turn([Input::Reloaded { config: self.config.clone(), warnings: problems.to_vec(), listening }]);
+        }
+    }
+
+    /// When followers are due to be told.
+    fn status_due(&self) -> Option<Instant> {
+        self.is_followed().then_some(()).filter(|()| self.status_stale).map(|()| self.status_told + STATUS_PERIOD)
+    }
+
+    /// The server keeps one receiver, each follower another.
+    fn is_followed(&self) -> bool {
+        self.status.receiver_count() > 1
+    }
+
+    fn tell_followers(&mut self) {
+        if self.status_stale && self.is_followed() && self.status_told.elapsed() >= STATUS_PERIOD {
+            (self.status_stale, self.status_told) = (false, Instant::now());
+            let now = self.app.status_json();
+            self.status.send_if_modified(|told| {
+                let changed = *told != now;
+                *told = now;
+                changed
+            });
+        }
+    }
+
     fn perform(&mut self, effect: Effect) {
         match effect {
             // A sender that has gone away needs no answer.
@@ -263,10 +389,87 @@ impl Session {
                     print(&entry);
                 }
             }
+            Effect::Reply(reply, answer) => drop(reply.send(answer)),
+            Effect::Reload { asked, reply } => self.reloads.push((asked, reply)),
             Effect::Stop => {
                 self.stopping.send_replace(true);
             }
         }
+    }
+
+    async fn reload_all(&mut self) {
+        for (asked, reply) in std::mem::take(&mut self.reloads) {
+            let reloaded = self.reload(asked).await;
+            let (input, answer) = match reloaded {
+                Ok(input) => (input, Reply::done()),
+                Err(problems) => {
+                    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                    (Input::NotReloaded(problems), Reply::failed(told.join("\n")))
+                }
+            };
+            self.turn([input]);
+            if let Some(reply) = reply {
+                // Whoever asked has gone.
+                let _ = reply.send(answer);
+            }
+        }
+    }
+
+    /// Reads the file and goes by it from now on, or changes nothing and says why.
+    async fn reload(&mut self, asked: Asked) -> Result<Input, Vec<Problem>> {
+        let (config, warnings) = self.read_configuration(asked)?;
+        let config = Arc::new(config);
+        match &mut self.listening {
+            Some(listening) if config.listen == self.config.listen => listening.reconfigure(&config),
+            _ => {
+                // The new address is bound before the old one is let go.
+                let opened = Listening::open(&config, &self.knock).await;
+                let opened = opened.map_err(|error| vec![Problem::error(format!("{error:#}"))])?;
+                if let Some(old) = self.listening.replace(opened) {
+                    // It ends by itself, after its last answers.
+                    drop(old.close());
+                }
+            }
+        }
+        if self.wanted.tray && self.config.tray.enabled && !config.tray.enabled {
+            self.link.send(Request::HideTray);
+        }
+        self.app.want_tray(self.wanted.tray && config.tray.enabled);
+        if let Some(record) = &mut self.record {
+            record.retain(config.history);
+        }
+        self.config = config.clone();
+        self.stand();
+        let listening = self.listening.iter().map(Listening::url).collect();
+        Ok(Input::Reloaded { config, warnings, listening })
+    }
+
+    fn read_configuration(&self, asked: Asked) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+        let Some(file) = &self.config_file else {
+            return Err(vec![Problem::error("there is no configuration file")]);
+        };
+        let name = crate::paths::display(file);
+        let keep = |why: String| {
+            let suggestion = "if that is meant, run `mailknock reload`";
+            Err(vec![Problem::error(format!("{name}: {why}; the old configuration stays")).suggest(suggestion)])
+        };
+        let is_there = std::fs::metadata(file).is_ok_and(|found| found.len() > 0);
+        // A file that is just being written is empty, gone or cut short; without its end it may let everybody in.
+        if asked == Asked::ByFile && !is_there && self.listening.is_some() {
+            return keep("it is empty or gone".to_owned());
+        }
+        if !file.exists() {
+            return Ok((Config::default(), Vec::new()));
+        }
+        let (config, problems) = Config::load(file);
+        let Some(config) = config else { return Err(problems) };
+        if asked == Asked::ByFile
+            && self.listening.is_some()
+            && let Some(why) = config.is_wider_than(&self.config)
+        {
+            return keep(why.to_owned());
+        }
+        Ok((config, problems))
     }
 }
 

@@ -15,14 +15,13 @@ pub struct Arguments {
 }
 
 pub fn check(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
-    let loaded = match super::load(file) {
-        Ok(loaded) => loaded,
-        Err(code) => return code,
-    };
+    let read = super::read(file);
+    super::print_problems(&read.problems);
+    let Some(config) = read.config else { return ExitCode::from(super::WRONG_CONFIGURATION) };
     if arguments.print {
-        print!("{}", loaded.config);
+        print!("{config}");
     }
-    match &loaded.file {
+    match &read.file {
         Some(file) => eprintln!("{}: configuration OK", paths::display(file)),
         None => eprintln!("no configuration file: the built-in default is used"),
     }

@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::app::{self, Options};
+use crate::app::{self, Options, Signal};
 use crate::client::put_json;
 use crate::config::Config;
 use crate::desktop::{self, Wanted};
@@ -47,31 +47,25 @@ pub fn demo(arguments: &Arguments) -> ExitCode {
             println!("Listening on http://{address}{endpoint}. Knock yourself:\n  {}", example(address, &endpoint));
             tokio::task::spawn_blocking(move || deliver(address, &endpoint)).await.ok()
         });
-        let asked = match super::run::asked_to_stop() {
-            Ok(asked) => asked,
+        let mut signals = match super::run::signals() {
+            Ok(signals) => signals,
             Err(error) => return super::run::failed(&error.into()),
         };
-        let stop = async {
-            let time_is_up = async {
-                match length {
-                    Some(length) => tokio::time::sleep(length).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                () = asked => {}
-                () = time_is_up => {}
-            }
-        };
+        if let Some(length) = length {
+            signals = until(length, signals);
+        }
         let options = Options {
+            config: Some(config),
             config_file: None,
-            warnings: Vec::new(),
+            problems: Vec::new(),
             wanted: Wanted { tray: true, notifications: true },
             print: Some(Box::new(super::print_entry)),
             record: None,
+            #[cfg(unix)]
+            instance: None,
             bound: Some(bound),
         };
-        if let Err(error) = app::run(config, options, desktop, stop).await {
+        if let Err(error) = app::run(options, desktop, signals).await {
             return super::run::failed(&error);
         }
         match delivering.await {
@@ -81,6 +75,25 @@ pub fn demo(arguments: &Arguments) -> ExitCode {
             _ => ExitCode::SUCCESS,
         }
     })
+}
+
+/// The signals, and at the end of the time one to stop.
+fn until(length: Duration, mut signals: mpsc::Receiver<Signal>) -> mpsc::Receiver<Signal> {
+    let (tell, both) = mpsc::channel(4);
+    tokio::spawn(async move {
+        let end = tokio::time::sleep(length);
+        tokio::pin!(end);
+        loop {
+            let signal = tokio::select! {
+                Some(signal) = signals.recv() => signal,
+                () = &mut end => Signal::Stop,
+            };
+            if tell.send(signal).await.is_err() || signal == Signal::Stop {
+                return;
+            }
+        }
+    });
+    both
 }
 
 fn deliver(address: SocketAddr, endpoint: &str) -> Result<(), String> {

@@ -1,12 +1,14 @@
 //! `mailknock run`: the session program.
 
-use std::future::Future;
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::sync::mpsc;
 
-use crate::app::{self, Options};
+use crate::app::{self, Options, Signal};
+#[cfg(unix)]
+use crate::control::{Instance, InstanceError};
 use crate::desktop::{self, Wanted};
 use crate::paths;
 
@@ -24,11 +26,21 @@ pub struct Arguments {
 }
 
 pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
-    let loaded = match super::load(file) {
-        Ok(loaded) => loaded,
+    let named = file.map(Path::to_owned).or_else(paths::config_file);
+    let loaded = super::read(file);
+    if loaded.config.is_none() && !stays_up_without_configuration() {
+        super::print_problems(&loaded.problems);
+        return ExitCode::from(super::WRONG_CONFIGURATION);
+    }
+    super::log::start(&loaded.config.as_ref().map(|config| config.log).unwrap_or_default());
+    for problem in loaded.problems.iter().filter(|_| loaded.config.is_some()) {
+        tracing::warn!("configuration: {problem}");
+    }
+    #[cfg(unix)]
+    let instance = match be_the_only_one() {
+        Ok(instance) => instance,
         Err(code) => return code,
     };
-    super::log::start(&loaded.config.log);
     match &loaded.file {
         Some(file) => tracing::info!("configuration {}", paths::display(file)),
         None if Path::new(paths::IMSERIOUS_CONFIG).exists() => {
@@ -38,22 +50,54 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
     }
     desktop::main(move |desktop| async move {
         let options = Options {
-            config_file: loaded.file,
-            warnings: loaded.warnings,
+            config: loaded.config,
+            config_file: named,
+            problems: loaded.problems,
             wanted: Wanted { tray: !arguments.no_tray, notifications: !arguments.no_notifications },
             print: arguments.print.then(|| -> app::Print { Box::new(super::print_entry) }),
             record: paths::record_file(),
+            #[cfg(unix)]
+            instance,
             bound: None,
         };
-        let stop = match asked_to_stop() {
-            Ok(stop) => stop,
+        let signals = match signals() {
+            Ok(signals) => signals,
             Err(error) => return failed(&error.into()),
         };
-        match app::run(loaded.config, options, desktop, stop).await {
+        match app::run(options, desktop, signals).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => failed(&error),
         }
     })
+}
+
+/// In a desktop session a wrong configuration is shown there, and mended there. From a terminal, or where nobody would
+/// see it, the exit code says it.
+fn stays_up_without_configuration() -> bool {
+    use std::io::IsTerminal;
+    let has_desktop =
+        ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|at| !at.is_empty()));
+    has_desktop && !std::io::stderr().is_terminal() && !std::io::stdin().is_terminal()
+}
+
+/// None where there is no place for the lock: then nobody can talk to us, and the rest goes on.
+#[cfg(unix)]
+fn be_the_only_one() -> Result<Option<Instance>, ExitCode> {
+    let Some(place) = super::control_place() else {
+        tracing::warn!("there is no runtime directory: `status`, `fetch` and the like can't reach this program");
+        return Ok(None);
+    };
+    match Instance::take(place) {
+        Ok(instance) => Ok(Some(instance)),
+        Err(InstanceError::Running) => {
+            eprintln!("mailknock: Mailknock is running already; see `mailknock status`");
+            Err(ExitCode::FAILURE)
+        }
+        Err(error) => {
+            tracing::warn!("`status`, `fetch` and the like can't reach this program: {error}");
+            Ok(None)
+        }
+    }
 }
 
 pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
@@ -61,25 +105,36 @@ pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// Resolves at SIGTERM, SIGINT or Ctrl-C; listens for them from the call on.
+/// What the system tells us, from the call on: SIGTERM and SIGINT to stop, SIGHUP to reload.
 #[cfg(unix)]
-pub(super) fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+pub(super) fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let (tell, signals) = mpsc::channel(4);
+    tokio::spawn(async move {
+        loop {
+            let signal = tokio::select! {
+                _ = terminate.recv() => Signal::Stop,
+                _ = interrupt.recv() => Signal::Stop,
+                _ = hangup.recv() => Signal::Reload,
+            };
+            if tell.send(signal).await.is_err() {
+                return;
+            }
         }
-    })
+    });
+    Ok(signals)
 }
 
 #[cfg(not(unix))]
-pub(super) fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
-    Ok(async {
+pub(super) fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
+    let (tell, signals) = mpsc::channel(4);
+    tokio::spawn(async move {
         // Without the signal there is no such way to stop; the tray's remains.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    })
+        while tokio::signal::ctrl_c().await.is_ok() && tell.send(Signal::Stop).await.is_ok() {}
+        std::future::pending::<()>().await;
+    });
+    Ok(signals)
 }

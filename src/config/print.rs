@@ -43,6 +43,7 @@ impl Display for Config {
         writeln!(f, "\n[history]\nkeep = {}", history.keep)?;
         writeln!(f, "content = {}", quoted(name_of(&CONTENTS, history.content)))?;
         writeln!(f, "max_age = {}", duration(history.max_age))?;
+        writeln!(f, "\n[pause]\nquiet_hours = {}", list(&self.pause.quiet_hours))?;
         self.handlers.iter().try_for_each(|handler| write_handler(f, handler))
     }
 }
@@ -101,7 +102,8 @@ fn write_handler(f: &mut Formatter<'_>, handler: &Handler) -> Result {
                 Expire::After(time) => duration(time),
             };
             writeln!(f, "urgency = {}\nexpire = {expire}", quoted(urgency))?;
-            writeln!(f, "summarise_over = {}\nwithdraw = {}", notify.summarise_over, notify.withdraw)
+            writeln!(f, "summarise_over = {}\nwithdraw = {}", notify.summarise_over, notify.withdraw)?;
+            writeln!(f, "ignore_quiet = {}", notify.ignore_quiet)
         }
     }
 }
@@ -143,12 +145,12 @@ mod tests {
         let written = "listen = \"[::1]:7\"\nallow = [\"10.0.0.0/8\"]\nhosts = [\"a.example\"]\nendpoint = \"/x\"\n\
             max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
             ansi = true\ntimestamp = true\ntarget = true\nlevel = true\n[tray]\nenabled = false\nclick = \"pause\"\n\
-            open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n\
+            open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n[pause]\nquiet_hours = [\"22:00-07:00\", \"12:30-13:00\"]\n\
             [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"
             .replace("a\\tb", "a b");
         let more = "[[handler]]\ncommand = \"fdm 'a \\\"b'\"\nuser = [\"x\", \"!y\"]\nperiodic = \"5m\"\ndelay = \"1s\"\nlimit_burst = 3\nstdin = \"none\"\nlock = \"l\"\nip = \"::1\"\n\
             [[handler]]\nlog = \"warn\"\ncontent = true\n[[handler]]\nnotify = false\nfrom = \"*@x\"\n\
-            [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1, withdraw = false }\n";
+            [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1, withdraw = false, ignore_quiet = true }\n";
         for text in ["", &format!("{written}{more}")] {
             let (config, problems) = Config::parse("f", text);
             let config = config.unwrap_or_else(|| panic!("{problems:?}"));

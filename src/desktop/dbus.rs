@@ -87,6 +87,7 @@ async fn wait_for_a_reason(
             request = requests.recv() => match request {
                 None => return false,
                 Some(Request::Tray(newer)) => *view = Some(newer),
+                Some(Request::HideTray) => *view = None,
                 Some(Request::LookAgain) if tried_at.elapsed() >= MIN_BETWEEN_ATTEMPTS => return true,
                 Some(_) => {}
             },

@@ -167,6 +167,7 @@ fn paused_line(paused: Paused) -> String {
     match paused {
         Paused::UntilResumed => "Notifications paused".to_owned(),
         Paused::Until(end) => format!("Notifications paused until {}", time_of_day(end)),
+        Paused::Quiet(end) => format!("Quiet hours until {}", time_of_day(end)),
     }
 }
 

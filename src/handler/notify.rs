@@ -9,6 +9,7 @@
 //! | `expire` | `"default"` | or a duration, or `never` |
 //! | `summarise_over` | `3` | the next popup of a folder within 60 s turns them into one |
 //! | `withdraw` | `true` | a popup goes when its message is read, trashed or expunged elsewhere |
+//! | `ignore_quiet` | `false` | shown in quiet hours too |
 
 use crate::desktop::note::{Expire, Note, Urgency};
 use crate::document::{Table, Value};
@@ -39,6 +40,8 @@ pub struct Notify {
     pub summarise_over: usize,
     /// A popup goes when its message is read, trashed or expunged.
     pub withdraw: bool,
+    /// Shown in quiet hours too.
+    pub ignore_quiet: bool,
 }
 
 impl Default for Notify {
@@ -52,6 +55,7 @@ impl Default for Notify {
             expire: Expire::default(),
             summarise_over: 3,
             withdraw: true,
+            ignore_quiet: false,
         }
     }
 }
@@ -85,6 +89,7 @@ impl Notify {
                 .integer("summarise_over", 0..=20)
                 .map_or(default.summarise_over, |over| usize::try_from(over).unwrap_or(default.summarise_over)),
             withdraw: table.boolean("withdraw").unwrap_or(default.withdraw),
+            ignore_quiet: table.boolean("ignore_quiet").unwrap_or(default.ignore_quiet),
         }
     }
 
@@ -216,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_key_has_its_effect_and_wrong_ones_are_told() {
-        let text = "notify = { summary = \"[{user}]\", body = \"{folder}\", icon = \"mail\", urgency = \"low\", expire = \"10s\", summarise_over = 5, withdraw = false }";
+        let text = "notify = { summary = \"[{user}]\", body = \"{folder}\", icon = \"mail\", urgency = \"low\", expire = \"10s\", summarise_over = 5, withdraw = false, ignore_quiet = true }";
         let (kind, problems) = Document::read("f", text, |root| root.get("notify").and_then(|value| read(&value)));
         assert!(problems.is_empty(), "{problems:?}");
         let Some(Kind::Notify(notify)) = kind else { panic!("not a notify handler") };
@@ -224,7 +229,7 @@ mod tests {
         assert_eq!((note.summary.as_str(), note.icon.as_deref()), ("[me]", Some("mail")));
         assert_eq!(note.urgency, Urgency::Low);
         assert_eq!(note.expire, Expire::After(std::time::Duration::from_secs(10)));
-        assert_eq!((notify.summarise_over, notify.withdraw), (5, false));
+        assert_eq!((notify.summarise_over, notify.withdraw, notify.ignore_quiet), (5, false, true));
 
         let wrong = "notify = { summary = \"{fron}\", expire = \"soon\", urgency = \"huge\" }";
         let (_, problems) = Document::read("f", wrong, |root| root.get("notify").and_then(|value| read(&value)));

@@ -18,6 +18,7 @@ use super::{Change, Delivery, DeliveryState, Entry, Loaded, RunId};
 use crate::event::{EntryId, Event, EventKind};
 use crate::process::GroupId;
 use crate::schema::{Content, EventJson, Retention};
+use crate::status::Paused;
 
 /// Of the layout below. A record with a larger number is a newer program's and is left alone.
 const LAYOUT: i32 = 1;
@@ -429,6 +430,18 @@ fn apply(transaction: &Transaction<'_>, change: &Change, content: Content) -> Re
                 transaction.prepare_cached("DELETE FROM run WHERE id = ?1")?.execute([signed(run.0)])?;
             }
         }
+        Change::Paused(pause) => {
+            let value = match pause {
+                // Quiet hours are in the configuration.
+                None | Some(Paused::Quiet(_)) => None,
+                Some(Paused::UntilResumed) => Some(i64::MAX),
+                Some(Paused::Until(end)) => Some(end.as_second()),
+            };
+            transaction.prepare_cached("DELETE FROM last WHERE name = 'paused'")?.execute([])?;
+            transaction
+                .prepare_cached("INSERT INTO last SELECT 'paused', ?1 WHERE ?1 IS NOT NULL")?
+                .execute([value])?;
+        }
         Change::Group { run, group } => {
             let sql = "INSERT OR REPLACE INTO run VALUES (?1, ?2, ?3, ?4)";
             let values = params![signed(run.0), group.id, signed(group.started), group.boot];
@@ -504,6 +517,10 @@ fn load(connection: &Connection) -> Result<Loaded, Failure> {
     };
     loaded.last_entry = last("entry")?.map_or(0, i64::cast_unsigned);
     loaded.last_run = last("run")?.map_or(0, i64::cast_unsigned);
+    loaded.paused = last("paused")?.map(|end| match Timestamp::from_second(end) {
+        Ok(end) if end < Timestamp::MAX => Paused::Until(end),
+        _ => Paused::UntilResumed,
+    });
     let mut statement = connection.prepare(
         "SELECT id, at, event FROM entry WHERE id IN (SELECT entry FROM delivery WHERE state < 2)
          UNION SELECT * FROM (SELECT id, at, event FROM entry ORDER BY id DESC LIMIT 30) ORDER BY id",

@@ -74,6 +74,12 @@ impl Session {
                         *view = Some(newer);
                         self.show_icon(view.as_ref()).await;
                     }
+                    Some(Request::HideTray) => {
+                        *view = None;
+                        if let Some(icon) = self.icon.take() {
+                            icon.remove().await;
+                        }
+                    }
                     Some(Request::Show { slot, note }) => {
                         let shown = self.popups.show(slot, &note).await;
                         self.say_shown(slot, shown);

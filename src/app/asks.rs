@@ -1,0 +1,137 @@
+//! What the other commands ask of the running program, and a new configuration.
+
+use super::*;
+use crate::control::{Ask, Reply, Request, RunJson};
+use crate::schema::{EventJson, RecordJson, StatusJson};
+
+/// Somebody who waits for the end of a fetch.
+#[derive(Debug)]
+pub struct Fetcher {
+    waiting: Vec<Arc<str>>,
+    runs: Vec<RunJson>,
+    reply: oneshot::Sender<Reply>,
+}
+
+impl App {
+    pub(super) fn on_ask(&mut self, ask: Ask, now: Now, effects: &mut Vec<Effect>) {
+        let Ask { request, reply } = ask;
+        let answer = match request {
+            Request::Fetch { handlers } => return self.fetch_and_wait(&handlers, reply, effects),
+            Request::Reload => return effects.push(Effect::Reload { asked: Asked::ByUser, reply: Some(reply) }),
+            Request::Status | Request::Follow => Reply::status(self.status_json()),
+            Request::Pause { seconds } => {
+                let end = seconds.and_then(|seconds| now.wall.checked_add(Duration::from_secs(seconds)).ok());
+                self.pause_until(match (seconds, end) {
+                    (Some(_), Some(end)) => Paused::Until(end),
+                    _ => Paused::UntilResumed,
+                });
+                Reply::status(self.status_json())
+            }
+            Request::Resume => {
+                self.resume();
+                Reply::status(self.status_json())
+            }
+            Request::Recent => {
+                let entries = self.store.recent().map(|entry| EventJson::entry(&entry.event, entry.id, entry.at));
+                Reply { entries: entries.collect(), ..Reply::done() }
+            }
+        };
+        effects.push(Effect::Reply(reply, answer));
+    }
+
+    fn fetch_and_wait(&mut self, names: &[String], reply: oneshot::Sender<Reply>, effects: &mut Vec<Effect>) {
+        let command = |name: &str| {
+            let handler = self.config.handlers.iter().find(|handler| *handler.name == *name);
+            handler.filter(|handler| handler.is_command()).map(|handler| handler.name.clone())
+        };
+        let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| command(name).is_none()).collect();
+        if !unknown.is_empty() {
+            let known = self.config.handlers.iter().filter(|handler| handler.is_command());
+            let known: Vec<&str> = known.map(|handler| &*handler.name).collect();
+            let why =
+                format!("no command handler is named `{}`; there are: {}", unknown.join("`, `"), known.join(", "));
+            return effects.push(Effect::Reply(reply, Reply::failed(why)));
+        }
+        let waiting: Vec<Arc<str>> = match names.is_empty() {
+            true => self
+                .config
+                .handlers
+                .iter()
+                .filter(|handler| handler.fetch)
+                .map(|handler| handler.name.clone())
+                .collect(),
+            false => names.iter().filter_map(|name| command(name)).collect(),
+        };
+        if waiting.is_empty() {
+            return effects.push(Effect::Reply(reply, Reply::failed("no handler fetches; add a command handler")));
+        }
+        waiting.iter().for_each(|name| self.dispatcher.fetch(Some(name)));
+        self.fetchers.push(Fetcher { waiting, runs: Vec::new(), reply });
+    }
+
+    /// Tells those who wait for it how a run ended.
+    pub(super) fn tell_fetchers(&mut self, handler: &str, last: &LastRun, effects: &mut Vec<Effect>) {
+        for fetcher in &mut self.fetchers {
+            let Some(at) = fetcher.waiting.iter().position(|name| **name == *handler) else { continue };
+            fetcher.waiting.remove(at);
+            fetcher.runs.push(RunJson {
+                handler: handler.to_owned(),
+                result: last.result.clone(),
+                succeeded: last.succeeded,
+                last_line: last.last_line.clone(),
+            });
+        }
+        let (done, waiting) =
+            std::mem::take(&mut self.fetchers).into_iter().partition(|fetcher| fetcher.waiting.is_empty());
+        self.fetchers = waiting;
+        let done: Vec<Fetcher> = done;
+        effects.extend(done.into_iter().map(|fetcher| {
+            let reply = Reply { runs: fetcher.runs, ..Reply::done() };
+            Effect::Reply(fetcher.reply, reply)
+        }));
+    }
+
+    pub fn status_json(&self) -> StatusJson {
+        let record = match (self.has_record, &self.record_fault) {
+            (true, None) => RecordJson::Disk,
+            _ => RecordJson::Memory,
+        };
+        StatusJson::new(&self.status(), record, self.listening.clone())
+    }
+
+    /// Goes on with another configuration. Handlers keep their state; so do popups and everything that waits.
+    pub(super) fn reloaded(&mut self, config: Arc<Config>, warnings: &[Problem], now: Now) {
+        self.dispatcher.replace(&config.handlers, now);
+        self.store.drop_handlers(|name| config.handlers.iter().any(|handler| *handler.name == *name));
+        self.config_problems = warnings.iter().map(|problem| problem.message.clone()).collect();
+        self.config = config;
+        tracing::info!("configuration reloaded");
+    }
+
+    /// The old configuration stays, and everybody is told why.
+    pub(super) fn not_reloaded(&mut self, problems: &[Problem]) {
+        for problem in problems {
+            tracing::warn!("configuration: {problem}");
+        }
+        let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        if told != self.config_problems {
+            let first = told.first().cloned().unwrap_or_default();
+            let more = if told.len() > 1 {
+                format!("\nand {} more; `mailknock check` lists them", told.len() - 1)
+            } else {
+                String::new()
+            };
+            self.announcement = Some(format!("{first}{more}"));
+        }
+        self.config_problems = told;
+    }
+
+    /// Says something as a popup of our own, as soon as one can be shown.
+    pub(super) fn announce(&mut self, effects: &mut Vec<Effect>) {
+        if self.notifications == Some(Availability::Here)
+            && let Some(text) = self.announcement.take()
+        {
+            effects.push(Effect::Desktop(self.popups.announce(&text)));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! What people do on the desktop, and what the desktop does.
+
+use super::*;
+
+impl App {
+    pub(super) fn on_desktop(&mut self, event: DesktopEvent, now: Now, effects: &mut Vec<Effect>) {
+        match event {
+            DesktopEvent::Notifications(availability) => self.notifications_changed(availability, now),
+            DesktopEvent::Tray(availability) => {
+                if let (Availability::Absent(why), None) = (&availability, &self.tray) {
+                    tracing::info!("no tray icon for now: {why}");
+                }
+                self.tray = Some(availability);
+            }
+            DesktopEvent::PopupShown { slot } => self.answered(slot, "shown", now),
+            DesktopEvent::PopupFailed { slot, why } => {
+                tracing::warn!("the notification service refused a popup: {why}");
+                self.popups.closed(slot);
+                self.answered(slot, &format!("not shown: {why}"), now);
+            }
+            DesktopEvent::PopupClosed { slot, .. } => {
+                self.popups.closed(slot);
+            }
+            DesktopEvent::PopupAction { slot, activation_token, .. } => {
+                let entry = self.popups.closed(slot);
+                self.open(entry, activation_token, effects);
+            }
+            DesktopEvent::MenuOpened => self.looked = true,
+            DesktopEvent::TrayClicked { activation_token } => {
+                self.looked = true;
+                match self.config.tray.click {
+                    Click::Fetch => self.fetch(None, activation_token, effects),
+                    Click::Open => self.open(None, activation_token, effects),
+                    Click::Pause if self.paused().is_some() => self.resume(),
+                    Click::Pause => self.pause_until(Paused::UntilResumed),
+                    Click::None => {}
+                }
+            }
+            DesktopEvent::Chosen { choice, activation_token } => self.chosen(choice, activation_token, now, effects),
+        }
+    }
+
+    fn chosen(&mut self, choice: Choice, activation_token: Option<String>, now: Now, effects: &mut Vec<Effect>) {
+        match choice {
+            Choice::Fetch => self.fetch(None, activation_token, effects),
+            Choice::RunHandler(name) => self.fetch(Some(&name), activation_token, effects),
+            Choice::OpenMail => self.open(None, activation_token, effects),
+            Choice::OpenEntry(entry) => self.open(Some(entry), activation_token, effects),
+            Choice::Pause(length) => self.pause(length, now),
+            Choice::Resume => self.resume(),
+            Choice::OpenConfiguration => {
+                let words =
+                    self.config_file.as_ref().map(|file| vec!["xdg-open".to_owned(), file.display().to_string()]);
+                effects.extend(words.map(|words| Effect::Open { words: Some(words), activation_token }));
+            }
+            Choice::Quit => {
+                self.stopping = true;
+                effects.push(Effect::Stop);
+            }
+        }
+    }
+
+    /// Runs the fetch handlers now, or the one named; where there are none, opens mail instead.
+    fn fetch(&mut self, name: Option<&str>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
+        if name.is_none() && !self.config.handlers.iter().any(|handler| handler.fetch) {
+            return self.open(None, activation_token, effects);
+        }
+        self.dispatcher.fetch(name);
+    }
+
+    fn open(&mut self, entry: Option<EntryId>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
+        (self.new, self.looked) = (0, false);
+        let entry = entry.and_then(|id| self.store.entry(id));
+        let lookup = |name: &str| entry.and_then(|entry| field(&entry.event, name));
+        let words = match &self.config.tray.open {
+            None => None,
+            Some(command) => match command.fill(&lookup) {
+                Ok(words) => Some(words),
+                Err(refused) => {
+                    tracing::warn!("`tray.open` was not run: {refused}");
+                    return;
+                }
+            },
+        };
+        effects.push(Effect::Open { words, activation_token });
+    }
+
+    fn notifications_changed(&mut self, availability: Availability, now: Now) {
+        if let Availability::Absent(why) = &availability {
+            if !matches!(self.notifications, Some(Availability::Absent(_))) {
+                tracing::info!("no notifications for now: {why}");
+            }
+            self.popups.clear();
+            let mut runs: Vec<RunId> = self.unanswered.drain().map(|(_, run)| run).collect();
+            runs.sort_unstable();
+            runs.dedup();
+            for run in runs {
+                self.store.give_back(run);
+                self.dispatcher.gave_back(run, now);
+            }
+        }
+        self.notifications = Some(availability);
+    }
+
+    fn answered(&mut self, slot: Slot, outcome: &str, now: Now) {
+        if let Some(run) = self.unanswered.remove(&slot) {
+            self.finish_if_answered(run, outcome, now);
+        }
+    }
+}
