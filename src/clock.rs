@@ -41,6 +41,10 @@ pub fn tomorrow(now: Timestamp) -> Option<Timestamp> {
 #[cfg(target_os = "linux")]
 pub async fn sleep_until(moment: Timestamp) -> std::io::Result<()> {
     use rustix::time::{Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec};
+    if moment <= Timestamp::now() {
+        // 1970 itself would even disarm the timer.
+        return Ok(());
+    }
     let timer = rustix::time::timerfd_create(TimerfdClockId::Realtime, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
     let value = Timespec { tv_sec: moment.as_second(), tv_nsec: moment.subsec_nanosecond().into() };
     let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };

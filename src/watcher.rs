@@ -33,17 +33,19 @@ fn number(_found: &Metadata) -> u64 {
 fn directories(file: &Path) -> BTreeSet<PathBuf> {
     const MAX_LINKS: usize = 16;
     let mut found = BTreeSet::new();
+    let mut links = BTreeSet::new();
     let mut waiting = vec![file.to_owned()];
     while let Some(path) = waiting.pop()
-        && found.len() < MAX_LINKS
+        && links.len() < MAX_LINKS
     {
         for step in path.ancestors() {
             let Ok(about) = step.symlink_metadata() else { continue };
-            if about.is_symlink() {
-                if let (Some(directory), Ok(target)) = (step.parent(), step.read_link()) {
-                    found.insert(directory.to_owned());
-                    waiting.push(directory.join(target));
-                }
+            if about.is_symlink()
+                && let (Some(directory), Ok(target)) = (step.parent(), step.read_link())
+                && links.insert(step.to_owned())
+            {
+                found.insert(directory.to_owned());
+                waiting.push(directory.join(target));
             }
         }
         if let Some(nearest) = path.ancestors().skip(1).find(|directory| directory.is_dir()) {
