@@ -425,7 +425,8 @@ impl App {
         let handlers = self.dispatcher.status();
         let failed = handlers.iter().filter_map(|handler| {
             let last = handler.last.as_ref().filter(|last| !last.succeeded)?;
-            Some(format!("{}: {}", handler.name, last.result))
+            let said = if last.last_line.is_empty() { String::new() } else { format!(": {}", last.last_line) };
+            Some(format!("{}: {}{said}", handler.name, last.result))
         });
         let record = self.record_fault.as_ref().map(ToString::to_string);
         let recent = self.store.recent().filter(|entry| is_worth_a_line(&entry.event)).map(|entry| Recent {

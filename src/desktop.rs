@@ -14,6 +14,7 @@ pub mod note;
 
 use std::future::Future;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -45,6 +46,9 @@ pub enum Request {
     },
     Tray(TrayView),
     HideTray,
+    /// The answer to each [`Availability::Absent`] of notifications. What was asked for before it is void: the program
+    /// asks again when they are here.
+    AbsenceKnown,
     /// Something waits to be shown: look once more for what was absent.
     LookAgain,
 }
@@ -161,6 +165,9 @@ impl Link {
     }
 }
 
+/// How long a thread for something that blocks waits for more of it.
+const THREAD_KEPT: Duration = Duration::from_millis(100);
+
 /// Runs the program where the platform's event loop lets it run: on D-Bus desktops simply here, on one thread.
 ///
 /// On Windows and macOS the event loop owns the main thread and the program moves to another: hence `Send`.
@@ -169,7 +176,9 @@ where
     F: FnOnce(Desktop) -> R + Send + 'static,
     R: Future<Output = ExitCode>,
 {
-    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    // zbus connects on a thread of its own, which has nothing more to do afterwards.
+    match runtime.enable_all().thread_keep_alive(THREAD_KEPT).build() {
         Ok(runtime) => {
             let code = runtime.block_on(program(Desktop(())));
             // A blocking task that hangs in a name look-up must not keep the program alive.

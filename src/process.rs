@@ -70,7 +70,7 @@ impl fmt::Display for Exit {
 pub struct Ended {
     pub exit: Exit,
     pub elapsed: Duration,
-    /// The last 4 KiB of what it printed, as it printed it.
+    /// The last 4 KiB of its output, then of its error output, as it printed them.
     pub tail: String,
     /// Something that it started still holds its output, and lives on for all we know.
     pub left_behind: bool,
@@ -80,8 +80,8 @@ pub struct Ended {
 /// group is ended.
 pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Receiver<bool>) -> Ended {
     let begun = std::time::Instant::now();
-    let tail = Tail::default();
-    let ended = |exit, left_behind| Ended { exit, elapsed: begun.elapsed(), tail: tail.text(), left_behind };
+    let tails = Tails::default();
+    let ended = |exit, left_behind| Ended { exit, elapsed: begun.elapsed(), tail: tails.text(), left_behind };
     let mut spawned = spawn(&job);
     if spawned.as_ref().is_err_and(is_passing) {
         // Too many processes or files, for now.
@@ -100,7 +100,7 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
         started(GroupId::of(id));
     }
     feed(&mut child, job.stdin);
-    let output = tokio::spawn(read_output(child.stdout.take(), child.stderr.take(), tail.clone()));
+    let output = tokio::spawn(read_output(child.stdout.take(), child.stderr.take(), tails.clone()));
     let exit = tokio::select! {
         status = child.wait() => match status {
             Ok(status) => exit_of(status),
@@ -326,7 +326,24 @@ impl Group {
     }
 }
 
-/// The end of what a child printed, on either stream.
+/// The ends of what a child printed. What it complained about comes last: the streams' own order is not to be had.
+#[derive(Clone, Default)]
+struct Tails {
+    stdout: Tail,
+    stderr: Tail,
+}
+
+impl Tails {
+    fn text(&self) -> String {
+        let (mut text, complaint) = (self.stdout.text(), self.stderr.text());
+        if !text.is_empty() && !complaint.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        text + &complaint
+    }
+}
+
+/// The end of one stream.
 #[derive(Clone, Default)]
 struct Tail(Arc<Mutex<VecDeque<u8>>>);
 
@@ -344,8 +361,8 @@ impl Tail {
     }
 }
 
-async fn read_output(stdout: Option<impl AsyncRead + Unpin>, stderr: Option<impl AsyncRead + Unpin>, tail: Tail) {
-    tokio::join!(read_all(stdout, &tail), read_all(stderr, &tail));
+async fn read_output(stdout: Option<impl AsyncRead + Unpin>, stderr: Option<impl AsyncRead + Unpin>, tails: Tails) {
+    tokio::join!(read_all(stdout, &tails.stdout), read_all(stderr, &tails.stderr));
 }
 
 async fn read_all(stream: Option<impl AsyncRead + Unpin>, tail: &Tail) {
@@ -380,7 +397,8 @@ mod tests {
     async fn exits_and_output_are_told() {
         let ended = run_shell("echo out; echo err >&2; exit 3", LONG).await;
         assert_eq!(ended.exit, Exit::Code(3));
-        assert!(ended.tail.contains("out\n") && ended.tail.contains("err\n"));
+        assert_eq!(ended.tail, "out\nerr\n");
+        assert_eq!(run_shell("echo err >&2; printf out", LONG).await.tail, "out\nerr\n");
         assert_eq!(run_shell("kill -9 $$", LONG).await.exit, Exit::Signal(9));
     }
 

@@ -12,3 +12,11 @@ mod payloads;
 mod listener;
 mod hostile;
 mod commands;
+
+mod notifications;
+mod clicks;
+mod tray;
+mod recovery;
+mod real_dovecot;
+mod real_desktop;
+mod screenshot;

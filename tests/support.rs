@@ -7,9 +7,11 @@ pub mod daemon;
 pub mod desktop;
 pub mod dovecot;
 pub mod http;
+pub mod mail;
 pub mod output;
 pub mod program;
 pub mod real_desktop;
+pub mod recorder;
 pub mod wait;
 
 use std::io::Write;

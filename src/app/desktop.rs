@@ -5,7 +5,7 @@ use super::*;
 impl App {
     pub(super) fn on_desktop(&mut self, event: DesktopEvent, now: Now, effects: &mut Vec<Effect>) {
         match event {
-            DesktopEvent::Notifications(availability) => self.notifications_changed(availability, now),
+            DesktopEvent::Notifications(availability) => self.notifications_changed(availability, now, effects),
             DesktopEvent::Tray(availability) => {
                 if let (Availability::Absent(why), None) = (&availability, &self.tray) {
                     tracing::info!("no tray icon for now: {why}");
@@ -85,11 +85,12 @@ impl App {
         effects.push(Effect::Open { words, activation_token });
     }
 
-    fn notifications_changed(&mut self, availability: Availability, now: Now) {
+    fn notifications_changed(&mut self, availability: Availability, now: Now, effects: &mut Vec<Effect>) {
         if let Availability::Absent(why) = &availability {
             if !matches!(self.notifications, Some(Availability::Absent(_))) {
                 tracing::info!("no notifications for now: {why}");
             }
+            effects.push(Effect::Desktop(Request::AbsenceKnown));
             self.popups.clear();
             let mut runs: Vec<RunId> = self.unanswered.drain().map(|(_, run)| run).collect();
             runs.sort_unstable();

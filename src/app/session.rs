@@ -183,7 +183,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
             tokio::select! {
                 Some(knock) = knocks.recv() => session.turn([Input::Knock(knock)]),
                 Some(ended) = session.runs.join_next() => session.turn(finished(ended)),
-                () = closed(leaving.as_mut()) => leaving = None,
+                () = closed(leaving.as_mut()), if leaving.is_some() => leaving = None,
                 // A second signal is at once: what runs is killed with its handles.
                 Some(Signal::Stop) = signals.recv() => break,
             }

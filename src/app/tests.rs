@@ -193,7 +193,7 @@ fn a_failure_is_a_problem_until_the_next_success() {
     bench.ends(run, Exit::Code(1));
     assert_eq!(bench.icon(), IconState::Problem);
     let status = bench.app.status();
-    assert_eq!(status.problems, ["fetch: exit 1"]);
+    assert_eq!(status.problems, ["fetch: exit 1: no route"]);
     assert_eq!(status.handlers[0].last.as_ref().map(|last| last.last_line.as_str()), Some("no route"));
     bench.choose(Choice::Fetch);
     let run = bench.runs()[0];

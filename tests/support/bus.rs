@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use rustix::process::Signal;
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -16,7 +17,7 @@ use zbus::MessageStream;
 use zbus::object_server::Interface;
 use zbus::zvariant::{DynamicDeserialize, DynamicType, OwnedValue};
 
-use super::program::Program;
+use super::program::{self, Program};
 use super::wait::SOON;
 
 /// How long a call may take, unless a test says otherwise.
@@ -45,6 +46,19 @@ impl Bus {
     /// Takes the bus away from everybody; nothing listens at its address any more.
     pub fn stop(&mut self) {
         self.daemon = None;
+    }
+
+    /// Lets the bus take connections and answer nothing, as a stopped process does.
+    pub fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        program::signal(self.daemon.as_ref().expect("the bus is running").pid(), signal);
     }
 
     /// Brings the bus back, empty, at the same address. Returns when it accepts connections.
@@ -163,6 +177,14 @@ impl Client {
             });
         });
         receiver
+    }
+
+    /// [`Client::listen`] to what others say to each other. The client can do nothing else after that.
+    pub fn overhear(&self, rule: &str) -> Receiver<zbus::Message> {
+        let overheard = self.listen(rule);
+        let monitoring = Place { interface: "org.freedesktop.DBus.Monitoring", ..Place::BUS };
+        let () = self.call(monitoring, "BecomeMonitor", &(vec![rule], 0u32)).expect("the bus lets its user listen");
+        overheard
     }
 
     /// Says whether somebody owns this name on the bus now.

@@ -102,10 +102,12 @@ impl Daemon {
         let says_where = text.lines().any(|line| line.trim_start().starts_with("listen"));
         // In front: after a table's head it would belong to that table.
         let listen = if says_where { "" } else { "listen = \"127.0.0.1:0\"\n" };
+        // Without the level an error in the log can't be told from anything else.
+        let log = if text.contains("[log]") { "" } else { "\n[log]\nlevel = true\n" };
         let path = self.config_path();
         std::fs::create_dir_all(path.parent().expect("it is in a directory")).expect("the directory is ours");
         let new = path.with_extension("new");
-        std::fs::write(&new, format!("{listen}{text}")).expect("the directory is ours");
+        std::fs::write(&new, format!("{listen}{text}{log}")).expect("the directory is ours");
         std::fs::rename(&new, &path).expect("the directory is ours");
     }
 

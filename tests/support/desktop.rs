@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use zbus::Connection;
 use zbus::object_server::SignalEmitter;
 
-use super::bus::{self, Background, Bus};
+use super::bus::{self, Background, Bus, Place};
 use super::wait::wait_until;
 use notifications::{FakeNotifications, Seen};
 use watcher::Items;
@@ -104,7 +104,7 @@ impl Desktop {
         disconnect(&self.background, self.notifications.take());
     }
 
-    /// How the service behaves from the next call on. To end a [`Behaviour::Hang`], start the service anew.
+    /// How the service behaves from the next call on; what hangs is answered once it behaves otherwise.
     pub fn behave(&self, behaviour: Behaviour) {
         self.seen().behaviour = behaviour;
     }
@@ -118,6 +118,15 @@ impl Desktop {
     /// The oldest notification that no test has asked for yet, if it is there already.
     pub fn try_notification(&self) -> Option<Notification> {
         self.seen().notifications.pop_front()
+    }
+
+    /// Returns when the service's answers so far are on their way: a notification is seen here a moment before the
+    /// program has its id, and a service that ends in that moment has shown it for the program's part in vain.
+    pub fn settle(&self) {
+        let connection = self.notifications.as_ref().expect("the notification service is running");
+        let place = Place { service: notifications::NAME, path: notifications::PATH, interface: notifications::NAME };
+        let asked = bus::call::<_, (String, String, String, String)>(connection, place, "GetServerInformation", &());
+        self.background.wait("asking the notification service", asked).expect("it answers");
     }
 
     /// The id of the next notification that the program itself withdraws; waits for it.

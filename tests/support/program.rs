@@ -91,6 +91,8 @@ pub fn end(child: &mut Child, grace: Duration) {
         return;
     }
     signal(child.id(), Signal::TERM);
+    // One that a test has stopped hears it only when it goes on.
+    signal(child.id(), Signal::CONT);
     let end = Instant::now() + grace;
     while matches!(child.try_wait(), Ok(None)) {
         if Instant::now() >= end {

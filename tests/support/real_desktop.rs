@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 use zbus::zvariant::OwnedValue;
 
 use super::bus::{Bus, Client, Place};
-use super::program::Program;
+use super::program::{self, Program};
 use super::wait::{holds, wait_long};
 use super::{find_program, require};
 
@@ -18,16 +19,31 @@ const FIRST_ICON: (i32, i32) = (17, 584);
 /// The square around it, as ImageMagick writes it.
 const FIRST_ICON_AREA: &str = "24x24+5+572";
 
+/// Within the topmost notification, whatever its text.
+const POPUP: (i32, i32) = (860, 25);
+const TRAY: &str = "org.kde.StatusNotifierWatcher";
+/// Without a window manager the panel would wait for one before it shows itself.
+const PANEL_ARGUMENTS: &[&str] = &["--disable-wm-check"];
+
 /// Everything a desktop session has. Its programs end with it, by their ids, in this order.
 pub struct RealDesktop {
     client: Client,
-    _panel: Program,
+    panel: Option<Program>,
     _settings: Program,
-    _notifications: Program,
+    notifications: Program,
     _screen: Program,
     bus: Bus,
     display: String,
     directory: TempDir,
+}
+
+/// The configuration files of its programs.
+#[derive(Debug)]
+pub struct Look<'a> {
+    pub dunst: &'a str,
+    pub panel: &'a str,
+    /// GTK's settings, with the theme among them.
+    pub gtk: &'a str,
 }
 
 /// A notification as dunst remembers it once it is closed.
@@ -52,14 +68,21 @@ impl RealDesktop {
 
     /// Starts the session. Returns when the notification service and the tray answer on its bus.
     pub fn start() -> RealDesktop {
+        Self::start_looking(&Look { dunst: DUNST, panel: PANEL, gtk: "" })
+    }
+
+    /// [`RealDesktop::start`] with another look.
+    pub fn start_looking(look: &Look) -> RealDesktop {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let top = directory.path();
         let panel = "config/xfce4/xfconf/xfce-perchannel-xml";
         for name in ["home", "runtime", "data", "cache", "config/dunst", panel] {
             std::fs::create_dir_all(top.join(name)).expect("the directory is ours");
         }
-        std::fs::write(top.join("config/dunst/dunstrc"), DUNST).expect("the directory is ours");
-        std::fs::write(top.join(panel).join("xfce4-panel.xml"), PANEL).expect("the directory is ours");
+        std::fs::create_dir_all(top.join("config/gtk-3.0")).expect("the directory is ours");
+        std::fs::write(top.join("config/gtk-3.0/settings.ini"), look.gtk).expect("the directory is ours");
+        std::fs::write(top.join("config/dunst/dunstrc"), look.dunst).expect("the directory is ours");
+        std::fs::write(top.join(panel).join("xfce4-panel.xml"), look.panel).expect("the directory is ours");
 
         let bus = Bus::start();
         let mut screen = Command::new("Xvfb");
@@ -70,27 +93,44 @@ impl RealDesktop {
 
         let client = Client::connect(&bus.address());
         let start = |name: &str, arguments: &[&str], service: &str| {
-            let mut command = Command::new(find_program(name).unwrap_or_else(|| name.into()));
-            command.args(arguments);
-            session(&mut command, top, &bus.address(), &display);
-            let program = Program::start(&mut command, &top.join(format!("{name}.log")));
-            wait_long(&format!("{name} to own {service}"), || holds(client.is_owned(service)));
-            program
+            start_program(&client, top, &bus.address(), &display, name, arguments, service)
         };
         let notifications = start("dunst", &[], "org.freedesktop.Notifications");
         let settings = start("xfconfd", &[], "org.xfce.Xfconf");
-        // Without a window manager the panel would wait for one before it shows itself.
-        let panel = start("xfce4-panel", &["--disable-wm-check"], "org.kde.StatusNotifierWatcher");
+        let panel = start("xfce4-panel", PANEL_ARGUMENTS, TRAY);
         RealDesktop {
             client,
-            _panel: panel,
+            panel: Some(panel),
             _settings: settings,
-            _notifications: notifications,
+            notifications,
             _screen: screen,
             bus,
             display,
             directory,
         }
+    }
+
+    /// Ends the panel as a crash does, and starts it anew. Returns when its tray answers.
+    pub fn restart_panel(&mut self) {
+        if let Some(panel) = self.panel.take() {
+            // Its tray is a program of its own, which goes with it.
+            let tray = program::descendants(panel.pid());
+            program::signal(panel.pid(), Signal::KILL);
+            drop(panel);
+            tray.iter().for_each(|process| program::signal(process.pid, Signal::KILL));
+        }
+        wait_long("the tray to be gone", || holds(!self.client.is_owned(TRAY)));
+        let (top, bus) = (self.directory.path(), self.bus.address());
+        self.panel = Some(start_program(&self.client, top, &bus, &self.display, "xfce4-panel", PANEL_ARGUMENTS, TRAY));
+    }
+
+    /// Stops the notification service without ending it: it takes calls and answers none.
+    pub fn freeze_notifications(&self) {
+        program::signal(self.notifications.pid(), Signal::STOP);
+    }
+
+    pub fn thaw_notifications(&self) {
+        program::signal(self.notifications.pid(), Signal::CONT);
     }
 
     pub fn bus(&self) -> &Bus {
@@ -135,7 +175,7 @@ impl RealDesktop {
 
     // ---- screen, pointer and keyboard
 
-    /// Waits until the tray shows an icon.
+    /// Waits until the tray shows an icon, where [`RealDesktop::start`] puts it.
     #[track_caller]
     pub fn wait_tray_icon(&self) {
         // An empty panel has one colour.
@@ -146,14 +186,28 @@ impl RealDesktop {
     /// Clicks the first icon in the tray with the left button.
     #[track_caller]
     pub fn click_tray(&self) {
+        self.wait_tray_icon();
         self.click(FIRST_ICON, 1);
+    }
+
+    /// Clicks the topmost notification with the left button.
+    #[track_caller]
+    pub fn click_popup(&self) {
+        self.click(POPUP, 1);
     }
 
     /// Opens the menu of the first icon in the tray. Returns when it is on the screen.
     #[track_caller]
     pub fn open_tray_menu(&self) {
+        self.wait_tray_icon();
+        self.open_menu_at(FIRST_ICON);
+    }
+
+    /// [`RealDesktop::open_tray_menu`] where the icon is elsewhere.
+    #[track_caller]
+    pub fn open_menu_at(&self, icon: (i32, i32)) {
         let before = self.tray_windows();
-        self.click(FIRST_ICON, 3);
+        self.click(icon, 3);
         wait_long("the tray menu on the screen", || holds(self.tray_windows() > before));
     }
 
@@ -171,7 +225,6 @@ impl RealDesktop {
 
     #[track_caller]
     pub fn click(&self, (x, y): (i32, i32), button: u8) {
-        self.wait_tray_icon();
         // Without --sync, which waits for a movement even where the pointer is there already.
         let (x, y, button) = (x.to_string(), y.to_string(), button.to_string());
         self.run("xdotool", &["mousemove", &x, &y, "click", &button]);
@@ -188,8 +241,9 @@ impl RealDesktop {
         self.run("xdotool", &["search", "--onlyvisible", "--class", "wrapper-2.0"]).lines().count()
     }
 
+    /// Runs a program of the desktop's user to its end, and returns what it prints.
     #[track_caller]
-    fn run(&self, program: &str, arguments: &[&str]) -> String {
+    pub fn run(&self, program: &str, arguments: &[&str]) -> String {
         let mut command = Command::new(program);
         session(command.args(arguments), self.directory.path(), &self.bus.address(), &self.display);
         let output = command.stdin(Stdio::null()).output();
@@ -206,6 +260,24 @@ const DUNST_CONTROL: Place<'static> = Place {
     path: "/org/freedesktop/Notifications",
     interface: "org.dunstproject.cmd0",
 };
+
+/// Starts a program of the session, and waits until it owns the name of what it is for.
+fn start_program(
+    client: &Client,
+    top: &Path,
+    bus: &str,
+    display: &str,
+    name: &str,
+    arguments: &[&str],
+    service: &str,
+) -> Program {
+    let mut command = Command::new(find_program(name).unwrap_or_else(|| name.into()));
+    command.args(arguments);
+    session(&mut command, top, bus, display);
+    let program = Program::start(&mut command, &top.join(format!("{name}.log")));
+    wait_long(&format!("{name} to own {service}"), || holds(client.is_owned(service)));
+    program
+}
 
 fn session(command: &mut Command, top: &Path, bus: &str, display: &str) {
     // Nothing of the developer's own session: neither its display nor its settings.

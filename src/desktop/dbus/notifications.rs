@@ -109,10 +109,13 @@ impl Popups {
         Ok(())
     }
 
-    pub async fn withdraw(&mut self, slot: Slot) {
-        if let Some(id) = self.ids.remove(&slot) {
+    /// Fails only where the service is silent.
+    pub async fn withdraw(&mut self, slot: Slot) -> Result<(), ShowError> {
+        let Some(id) = self.ids.remove(&slot) else { return Ok(()) };
+        match answered(self.proxy.close_notification(id)).await {
+            Err(ShowError::Silent) => Err(ShowError::Silent),
             // One that is closed already is an error for some services and what we wanted for us.
-            let _ = timeout(PATIENCE, self.proxy.close_notification(id)).await;
+            _ => Ok(()),
         }
     }
 
@@ -134,10 +137,9 @@ impl Popups {
         }
     }
 
-    /// A click counts once; the popup has done its work with it.
-    pub async fn clicked(&mut self, id: u32) -> Option<(Slot, Option<String>)> {
+    /// A click counts once: the popup has done its work with it, and is to be withdrawn.
+    pub fn clicked(&mut self, id: u32) -> Option<(Slot, Option<String>)> {
         let slot = self.slot(id)?;
-        self.withdraw(slot).await;
         let token = self.token.take().filter(|(of, _)| *of == id).map(|(_, token)| token);
         Some((slot, token))
     }

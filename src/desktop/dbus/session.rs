@@ -27,6 +27,8 @@ pub struct Session {
     popups: Popups,
     signals: Signals,
     icon: Option<Icon>,
+    /// How often the program was told that nothing can be shown, and hasn't answered yet.
+    unanswered: u32,
     /// A service that didn't answer is there again when this answers.
     revival: Option<tokio::task::JoinHandle<()>>,
     activatable: bool,
@@ -55,7 +57,8 @@ impl Session {
         };
         let running = bus.name_has_owner(SERVICE.try_into()?).await?;
         let activatable = bus.list_activatable_names().await?.iter().any(|name| name.as_str() == SERVICE);
-        let session = Self { wanted, events, connection, popups, signals, icon: None, revival: None, activatable };
+        let mut session =
+            Self { wanted, events, connection, popups, signals, icon: None, unanswered: 0, revival: None, activatable };
         session.say_notifications(match running || activatable {
             true => Availability::Here,
             false => Availability::Absent("no notification service".to_owned()),
@@ -67,40 +70,21 @@ impl Session {
     pub async fn run(mut self, requests: &mut UnboundedReceiver<Request>, view: &mut Option<TrayView>) -> Ended {
         self.show_icon(view.as_ref()).await;
         let ended = loop {
+            // In this order: with a click a service sends a token, the click itself and often the popup's end, and what
+            // arrived in three streams would otherwise be taken in any order.
             tokio::select! {
-                request = requests.recv() => match request {
-                    None => break Ended::Closed,
-                    Some(Request::Tray(newer)) => {
-                        *view = Some(newer);
-                        self.show_icon(view.as_ref()).await;
-                    }
-                    Some(Request::HideTray) => {
-                        *view = None;
-                        if let Some(icon) = self.icon.take() {
-                            icon.remove().await;
-                        }
-                    }
-                    Some(Request::Show { slot, note }) => {
-                        let shown = self.popups.show(slot, &note).await;
-                        self.say_shown(slot, shown);
-                    }
-                    Some(Request::Withdraw { slot }) => self.popups.withdraw(slot).await,
-                    Some(Request::LookAgain) => {
-                        if self.activatable && self.revival.is_none() {
-                            self.say_notifications(Availability::Here);
-                        }
-                    }
-                },
-                signal = self.signals.actions.next() => {
-                    let Some(signal) = signal else { break Ended::BusLost };
-                    let Ok(arguments) = signal.args() else { continue };
-                    if let Some((slot, activation_token)) = self.popups.clicked(arguments.id).await {
-                        self.say(DesktopEvent::PopupAction { slot, action: arguments.action_key, activation_token });
-                    }
-                }
+                biased;
                 Some(signal) = self.signals.tokens.next() => {
                     if let Ok(arguments) = signal.args() {
                         self.popups.token(arguments.id, arguments.activation_token);
+                    }
+                }
+                signal = self.signals.actions.next() => {
+                    let Some(signal) = signal else { break Ended::BusLost };
+                    let Ok(arguments) = signal.args() else { continue };
+                    if let Some((slot, activation_token)) = self.popups.clicked(arguments.id) {
+                        self.say(DesktopEvent::PopupAction { slot, action: arguments.action_key, activation_token });
+                        self.withdraw(slot).await;
                     }
                 }
                 Some(signal) = self.signals.closed.next() => {
@@ -121,6 +105,33 @@ impl Session {
                         self.show_icon(view.as_ref()).await;
                     }
                 }
+                request = requests.recv() => match request {
+                    None => break Ended::Closed,
+                    Some(Request::Tray(newer)) => {
+                        *view = Some(newer);
+                        self.show_icon(view.as_ref()).await;
+                    }
+                    Some(Request::HideTray) => {
+                        *view = None;
+                        if let Some(icon) = self.icon.take() {
+                            icon.remove().await;
+                        }
+                    }
+                    Some(Request::AbsenceKnown) => self.unanswered = self.unanswered.saturating_sub(1),
+                    // Meant for a service that was there then. To ask the next one would show the mail twice, and to
+                    // ask a silent one would hold up the icon.
+                    Some(Request::Show { .. } | Request::Withdraw { .. }) if self.unanswered > 0 => {}
+                    Some(Request::Show { slot, note }) => {
+                        let shown = self.popups.show(slot, &note).await;
+                        self.say_shown(slot, shown);
+                    }
+                    Some(Request::Withdraw { slot }) => self.withdraw(slot).await,
+                    Some(Request::LookAgain) => {
+                        if self.activatable && !self.is_silent() {
+                            self.say_notifications(Availability::Here);
+                        }
+                    }
+                },
             }
         };
         self.end().await;
@@ -176,16 +187,28 @@ impl Session {
             Ok(()) => self.say(DesktopEvent::PopupShown { slot }),
             Err(ShowError::Refused(why)) => self.say(DesktopEvent::PopupFailed { slot, why }),
             Err(ShowError::ServiceAbsent(why)) => self.say_notifications(Availability::Absent(why)),
-            Err(ShowError::Silent) => {
-                self.say_notifications(Availability::Absent("the notification service does not answer".to_owned()));
-                self.wait_for_an_answer();
-            }
+            Err(ShowError::Silent) => self.fell_silent(),
         }
+    }
+
+    async fn withdraw(&mut self, slot: Slot) {
+        if self.popups.withdraw(slot).await.is_err() {
+            self.fell_silent();
+        }
+    }
+
+    fn fell_silent(&mut self) {
+        self.say_notifications(Availability::Absent("the notification service does not answer".to_owned()));
+        self.wait_for_an_answer();
+    }
+
+    fn is_silent(&self) -> bool {
+        self.revival.as_ref().is_some_and(|revival| !revival.is_finished())
     }
 
     /// Asks a silent service once more, without a deadline: it answers when it thaws, and nothing has to look.
     fn wait_for_an_answer(&mut self) {
-        if self.revival.is_some() {
+        if self.is_silent() {
             return;
         }
         let (proxy, events, wanted) = (self.popups.proxy().clone(), self.events.clone(), self.wanted);
@@ -196,8 +219,9 @@ impl Session {
         }));
     }
 
-    fn say_notifications(&self, availability: Availability) {
+    fn say_notifications(&mut self, availability: Availability) {
         if self.wanted.notifications {
+            self.unanswered += u32::from(matches!(availability, Availability::Absent(_)));
             self.say(DesktopEvent::Notifications(availability));
         }
     }

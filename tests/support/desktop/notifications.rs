@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use zbus::fdo;
 use zbus::message::Header;
@@ -59,7 +60,7 @@ pub enum Behaviour {
     Answer,
     /// Answers with an error.
     Refuse,
-    /// Takes the call and never answers, as a stopped process does.
+    /// Takes the call and answers only when it behaves otherwise again, as a stopped process does.
     Hang,
 }
 
@@ -71,20 +72,27 @@ pub struct Seen {
     /// What is on the screen, and which program put it there last, by its name on the bus.
     pub shown: BTreeMap<u32, String>,
     pub behaviour: Behaviour,
+    /// How many services there have been.
+    lives: u32,
 }
 
 pub struct FakeNotifications {
     seen: Arc<Mutex<Seen>>,
     capabilities: Vec<String>,
     last_id: u32,
+    life: u32,
 }
 
 impl FakeNotifications {
     pub fn new(seen: Arc<Mutex<Seen>>, capabilities: Vec<String>) -> FakeNotifications {
-        let service = FakeNotifications { seen, capabilities, last_id: 0 };
-        service.seen().shown.clear();
-        service.seen().behaviour = Behaviour::Answer;
-        service
+        let life = {
+            let mut seen = seen.lock().expect("no test failed while it held this");
+            seen.shown.clear();
+            seen.behaviour = Behaviour::Answer;
+            seen.lives += 1;
+            seen.lives
+        };
+        FakeNotifications { seen, capabilities, last_id: 0, life }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -92,11 +100,18 @@ impl FakeNotifications {
     }
 
     async fn behave(&self) -> fdo::Result<()> {
-        let behaviour = self.seen().behaviour;
-        match behaviour {
-            Behaviour::Answer => Ok(()),
-            Behaviour::Refuse => Err(fdo::Error::Failed("not in the mood".to_owned())),
-            Behaviour::Hang => std::future::pending().await,
+        loop {
+            let (behaviour, life) = {
+                let seen = self.seen();
+                (seen.behaviour, seen.lives)
+            };
+            match behaviour {
+                // What hung when the service ended is never answered, not even by the next one.
+                _ if life != self.life => std::future::pending().await,
+                Behaviour::Answer => return Ok(()),
+                Behaviour::Refuse => return Err(fdo::Error::Failed("not in the mood".to_owned())),
+                Behaviour::Hang => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
         }
     }
 }

@@ -1,0 +1,142 @@
+//! A real notification service and a real panel, with their own ideas of text, clicks and restarts.
+
+use std::collections::HashMap;
+
+use zbus::zvariant::OwnedValue;
+
+use crate::support::bus::Client;
+use crate::support::daemon::Daemon;
+use crate::support::mail::Mail;
+use crate::support::real_desktop::RealDesktop;
+use crate::support::recorder::Recorder;
+use crate::support::wait::{EVENTUALLY, holds, wait_until};
+
+#[test]
+fn popups_hold_exactly_what_the_mail_says() {
+    if !RealDesktop::available() {
+        return;
+    }
+    let desktop = RealDesktop::start();
+    let daemon = Daemon::on(&desktop).start();
+    let hostile = "<b>bold</b> & <a href='http://x'>l</a> &lt; \u{202e}\0\u{1b}[1m";
+    let sent = [
+        Mail::new("=?iso-2022-jp?B?GyRCOzNFREJATzobKEI=?= <y@example.org>", "=?koi8-r?Q?=F0=D2=C9=D7=C5=D4?="),
+        Mail::new("\"<i>Eve</i> & co\" <eve@example.net>", hostile).with("snippet", "1 < 2 <br> &amp;"),
+        Mail::new("Long <long@example.net>", &"long ".repeat(2000)),
+    ];
+    for (number, mail) in (1..).zip(&sent) {
+        daemon.push(&mail.json()).accepted();
+        desktop.wait_displayed(number);
+    }
+    let history = desktop.dunst_history();
+    let shown: Vec<_> = history.iter().rev().map(|note| (note.summary.as_str(), note.body.as_str())).collect();
+    assert_eq!(shown.len(), 3, "{shown:#?}");
+    assert_eq!(shown[0], ("山田太郎", "Привет"));
+    // dunst keeps the body as the markup that it was sent.
+    let body = "&lt;b&gt;bold&lt;/b&gt; &amp; &lt;a href=&#39;http://x&#39;&gt;l&lt;/a&gt; &amp;lt; [1m\n1 &lt; 2 &lt;br&gt; &amp;amp;";
+    assert_eq!(shown[1], ("<i>Eve</i> & co", body));
+    assert!(shown[2].1.ends_with("long…"), "{}", shown[2].1);
+    assert!(history.iter().all(|note| note.app_name == "Mailknock" && note.default_action == "default"));
+    daemon.stop();
+}
+
+#[test]
+fn a_click_on_a_popup_opens_its_mail_and_takes_it_away() {
+    if !RealDesktop::available() {
+        return;
+    }
+    let desktop = RealDesktop::start();
+    let recipe = Daemon::on(&desktop);
+    let opened = Recorder::new(&recipe, "open");
+    let daemon =
+        recipe.config(&format!("[tray]\nopen = {}", opened.command(&["{subject}", "mid:{message_id}"]))).start();
+    let mail = Mail::new("Alice <a@example.org>", "Lunch?").with("message-id", "m@example.org");
+    daemon.push(&mail.json()).accepted();
+    desktop.wait_displayed(1);
+    desktop.dunst_action(0);
+    assert_eq!(opened.wait_starts(1)[0].arguments, ["Lunch?", "mid:m@example.org"]);
+    desktop.wait_displayed(0);
+
+    // By mouse, where dunst does the action and closes the popup itself.
+    daemon.push(&Mail::new("Bob <b@example.org>", "Again").json()).accepted();
+    desktop.wait_displayed(1);
+    desktop.click_popup();
+    assert_eq!(opened.wait_starts(2)[1].arguments, ["Again"]);
+    desktop.wait_displayed(0);
+    wait_until("what was opened to end", || holds(daemon.descendants().is_empty()));
+    daemon.stop();
+}
+
+#[test]
+fn a_burst_becomes_one_popup() {
+    if !RealDesktop::available() {
+        return;
+    }
+    let desktop = RealDesktop::start();
+    let client = Client::connect(&desktop.bus().address());
+    let calls = client.overhear("type='method_call',member='Notify'");
+    let daemon = Daemon::on(&desktop).start();
+    for number in 1..=6 {
+        daemon.push(&Mail::new(&format!("A{number} <a@example.org>"), "s").json()).accepted();
+        calls.recv_timeout(EVENTUALLY).expect("each mail shows something or changes it");
+    }
+    desktop.wait_displayed(1);
+    // dunst takes what it is asked in order, so the sixth is done before this is answered.
+    let history = desktop.dunst_history();
+    assert_eq!(history[0].summary, "6 new messages in INBOX");
+    assert_eq!(history.len(), 4, "three that were withdrawn, and one that changed in place: {history:#?}");
+    daemon.stop();
+}
+
+#[test]
+fn the_icon_fetches_and_comes_back_with_the_panel() {
+    if !RealDesktop::available() {
+        return;
+    }
+    let mut desktop = RealDesktop::start();
+    let recipe = Daemon::on(&desktop);
+    let fetch = Recorder::new(&recipe, "fetch");
+    let config = format!("[[handler]]\nname = \"fetch\"\nuser = \"nobody\"\ncommand = {}", fetch.command(&[]));
+    let daemon = recipe.config(&config).start();
+    desktop.click_tray();
+    assert_eq!(fetch.wait_starts(1)[0].trigger, "fetch");
+    // The first entry that can be chosen fetches as well.
+    desktop.open_tray_menu();
+    desktop.press("Down");
+    desktop.press("Return");
+    desktop.wait_menu_closed();
+    fetch.wait_starts(2);
+
+    desktop.restart_panel();
+    desktop.click_tray();
+    fetch.wait_starts(3);
+    daemon.stop();
+}
+
+#[test]
+fn a_frozen_notification_service_gets_one_summary_when_it_thaws() {
+    if !RealDesktop::available() {
+        return;
+    }
+    let desktop = RealDesktop::start();
+    let client = Client::connect(&desktop.bus().address());
+    let calls = client.overhear("type='method_call',member='Notify'");
+    let mut daemon = Daemon::on(&desktop).start();
+    daemon.push(&Mail::new("Before <b@example.org>", "s").json()).accepted();
+    desktop.wait_displayed(1);
+    desktop.freeze_notifications();
+    for number in 1..=5 {
+        daemon.push(&Mail::new(&format!("A{number} <a@example.org>"), "s").folder("Work").json()).accepted();
+    }
+    daemon.wait_log("the notification service does not answer");
+    desktop.thaw_notifications();
+    let summary = "5 new messages in Work";
+    while !asks_for(&calls.recv_timeout(EVENTUALLY).expect("the summary of what waited"), summary) {}
+    assert!(desktop.dunst_history().iter().any(|note| note.summary == summary));
+    daemon.stop();
+}
+
+fn asks_for(notify: &zbus::Message, summary: &str) -> bool {
+    type Call = (String, u32, String, String, String, Vec<String>, HashMap<String, OwnedValue>, i32);
+    notify.body().deserialize::<Call>().is_ok_and(|call| call.3 == summary)
+}
