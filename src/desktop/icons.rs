@@ -12,8 +12,9 @@ pub struct Picture {
     pub rgba: Vec<u8>,
 }
 
-/// Near white: most panels are dark.
+/// Near white, with a thin dark edge: seen on dark panels for the one and on light panels for the other.
 const GLYPH: [u8; 3] = [0xf2, 0xf2, 0xf2];
+const EDGE: [u8; 3] = [0x20, 0x24, 0x28];
 const NEW: [u8; 3] = [0x3d, 0xae, 0xe9];
 const PROBLEM: [u8; 3] = [0xf6, 0x74, 0x00];
 
@@ -89,11 +90,37 @@ fn paint(mask: &Mask, accent: [u8; 3]) -> Picture {
     for (at, &drawn) in glyph.iter().enumerate() {
         // The drawing leaves a gap around its accent, so a pixel belongs to one of them.
         let marked = marked.map_or(0, |marked| marked[at]);
-        let (colour, opacity) = if marked > drawn { (accent, marked) } else { (GLYPH, drawn) };
-        rgba.extend(colour);
-        rgba.push(opacity);
+        if marked > drawn {
+            rgba.extend(accent);
+            rgba.push(marked);
+        } else {
+            let edge = edge(glyph, usize::from(mask.size), at);
+            rgba.extend(over(drawn, edge));
+        }
     }
     Picture { width: mask.size, height: mask.size, rgba }
+}
+
+/// How dark a pixel is for the drawing beside it.
+fn edge(glyph: &[u8], size: usize, at: usize) -> u8 {
+    let (x, y) = (at % size, at / size);
+    let near = |x: usize, y: usize| glyph.get(y * size + x).copied().filter(|_| x < size).unwrap_or(0);
+    let beside = [(x.wrapping_sub(1), y), (x + 1, y), (x, y.wrapping_sub(1)), (x, y + 1)];
+    let darkest = beside.into_iter().filter(|(x, y)| *x < size && *y < size).map(|(x, y)| near(x, y)).max();
+    darkest.unwrap_or(0)
+}
+
+/// The drawing laid over its edge (Porter and Duff's "over").
+fn over(drawn: u8, edge: u8) -> [u8; 4] {
+    let (drawn, edge) = (u32::from(drawn), u32::from(edge));
+    let under = edge * (255 - drawn) / 255;
+    let opacity = drawn + under;
+    if opacity == 0 {
+        return [0; 4];
+    }
+    let mix = |channel: usize| (u32::from(GLYPH[channel]) * drawn + u32::from(EDGE[channel]) * under) / opacity;
+    let byte = |number: u32| u8::try_from(number).unwrap_or(u8::MAX);
+    [byte(mix(0)), byte(mix(1)), byte(mix(2)), byte(opacity)]
 }
 
 #[cfg(test)]
