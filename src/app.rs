@@ -1,6 +1,6 @@
 //! The program's decisions: one closed set of inputs, a synchronous answer to each, no I/O.
 //!
-//! [`App::on_input`] takes what happened and the time, and gives what is to be done. [`session`] owns the loop that
+//! [`App::on_input`] takes what happened and the time, and gives what is to be done. `session` owns the loop that
 //! feeds it and does what it says.
 
 mod asks;

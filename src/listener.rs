@@ -1,7 +1,7 @@
 //! The embedded HTTP listener: takes what senders push, answers at once, hands events on.
 //!
 //! axum's router runs over hyper's own HTTP/1 connections, because `axum::serve` knows no deadline for heads and
-//! bodies: a half-sent request would stay for ever. A request is judged by its head alone ([`gate`]); only one that
+//! bodies: a half-sent request would stay for ever. A request is judged by its head alone (`gate`); only one that
 //! passed may send a body, and only a complete body takes one of the `max_connections` places.
 
 mod body;
