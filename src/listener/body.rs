@@ -32,12 +32,12 @@ pub async fn read(mut body: Body, max: usize, budget: &Budget) -> Result<Held, R
         let frame = frame.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > max {
-            return Err(too_large(max));
+            return Err(Refusal::too_large(max));
         }
         let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let needed = (bytes.len() + data.len()).div_ceil(1024).saturating_sub(held);
         if needed > 0 {
-            let needed = u32::try_from(needed).map_err(|_| too_large(max))?;
+            let needed = u32::try_from(needed).map_err(|_| Refusal::too_large(max))?;
             let more = budget.0.clone().acquire_many_owned(needed).await.map_err(|_| Refusal::stopping())?;
             match &mut permit {
                 Some(permit) => permit.merge(more),
@@ -47,10 +47,6 @@ pub async fn read(mut body: Body, max: usize, budget: &Budget) -> Result<Held, R
         bytes.extend_from_slice(&data);
     }
     Ok(Held { bytes, _permit: permit })
-}
-
-pub fn too_large(max: usize) -> Refusal {
-    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {max} bytes (`max_body`)"))
 }
 
 #[cfg(test)]

@@ -39,6 +39,10 @@ impl Refusal {
         Self { status, why: why.into(), allowed: "" }
     }
 
+    pub fn too_large(max: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {max} bytes (`max_body`)"))
+    }
+
     pub fn stopping() -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping")
     }
@@ -127,7 +131,7 @@ fn check_body(headers: &HeaderMap, max_body: usize) -> Result<Target, Refusal> {
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
     if length.is_some_and(|length| length > max_body as u64) {
-        return Err(super::body::too_large(max_body));
+        return Err(Refusal::too_large(max_body));
     }
     Ok(Target::Notify { media_type })
 }

@@ -1,0 +1,201 @@
+use super::*;
+
+fn event(user: &str) -> Event {
+    Event::new(EventKind::MessageNew, user)
+}
+
+fn accept(store: &mut Store, user: &str, handlers: &[&str]) -> EntryId {
+    accept_event(store, event(user), handlers).expect("it is new")
+}
+
+fn accept_event(store: &mut Store, event: Event, handlers: &[&str]) -> Option<EntryId> {
+    let handlers: Vec<Arc<str>> = handlers.iter().map(|name| Arc::from(*name)).collect();
+    match store.accept(event, &handlers, Timestamp::UNIX_EPOCH) {
+        Accepted::New(id) => Some(id),
+        Accepted::Repeat => None,
+    }
+}
+
+fn users(entries: &[Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.event.user.as_str()).collect()
+}
+
+fn start(store: &mut Store, handler: &str) -> (RunId, Vec<Entry>) {
+    store.start(&Arc::from(handler))
+}
+
+fn state(store: &Store, id: EntryId) -> &DeliveryState {
+    &store.entry(id).unwrap().deliveries[0].state
+}
+
+/// What a record would load of this store's memory.
+fn crash(store: &Store) -> (Store, Vec<Arc<str>>, usize) {
+    let entries = store.entries.values().cloned().collect();
+    let identities = store.entries.values().filter_map(|entry| identity(&entry.event)).collect();
+    let loaded = Loaded {
+        entries,
+        identities,
+        last_entry: store.last_entry,
+        last_run: store.last_run,
+        paused: None,
+        groups: Vec::new(),
+    };
+    Store::resume(loaded)
+}
+
+#[test]
+fn a_run_takes_everything_that_waits_and_what_comes_later_waits_for_the_next() {
+    let mut store = Store::default();
+    let first = accept(&mut store, "a", &["fetch"]);
+    accept(&mut store, "b", &["fetch"]);
+    let (run, entries) = start(&mut store, "fetch");
+    assert_eq!(users(&entries), ["a", "b"]);
+    accept(&mut store, "c", &["fetch"]);
+    assert_eq!(*state(&store, first), DeliveryState::Running(run));
+    store.finish(run, "done");
+    assert_eq!(*state(&store, first), DeliveryState::Finished("done".into()));
+    assert_eq!(users(&start(&mut store, "fetch").1), ["c"]);
+    assert!(!store.is_waiting("fetch"));
+}
+
+#[test]
+fn what_a_run_gives_back_comes_first_again() {
+    let mut store = Store::default();
+    accept(&mut store, "a", &["notify"]);
+    let (run, _) = start(&mut store, "notify");
+    accept(&mut store, "b", &["notify"]);
+    store.give_back(run);
+    assert_eq!(users(&start(&mut store, "notify").1), ["a", "b"]);
+}
+
+#[test]
+fn every_transition_says_what_changes_on_disk() {
+    let mut store = Store::default();
+    accept(&mut store, "a", &["fetch"]);
+    let (run, _) = start(&mut store, "fetch");
+    store.settle();
+    store.finish(run, "done");
+    let words: Vec<&str> = store
+        .take_changes()
+        .iter()
+        .map(|change| match change {
+            Change::Put { .. } => "put",
+            Change::Started { .. } => "started",
+            Change::Settled { .. } => "settled",
+            Change::Finished { .. } => "finished",
+            _ => "else",
+        })
+        .collect();
+    assert_eq!(words, ["put", "started", "settled", "finished"]);
+    assert!(store.take_changes().is_empty());
+}
+
+#[test]
+fn memory_holds_what_is_unfinished_and_the_newest_of_the_rest() {
+    let mut store = Store::default();
+    let kept = accept(&mut store, "kept", &["slow"]);
+    let gone = accept(&mut store, "gone", &[]);
+    for _ in 0..RECENT {
+        accept(&mut store, "x", &[]);
+    }
+    assert!(store.entry(kept).is_some() && store.entry(gone).is_none());
+    assert_eq!(store.recent().count(), RECENT + 1);
+}
+
+#[test]
+fn a_handler_that_never_runs_holds_a_bounded_number() {
+    let mut store = Store::default();
+    for _ in 0..MAX_WAITING + 5 {
+        accept(&mut store, "x", &["never"]);
+    }
+    assert_eq!(start(&mut store, "never").1.len(), MAX_WAITING);
+    let unhandled = store.changes.iter().filter(|change| matches!(change, Change::Finished { .. })).count();
+    assert_eq!(unhandled, 5, "each is on record");
+}
+
+#[test]
+fn hostile_texts_fill_no_memory() {
+    let mut store = Store::default();
+    for _ in 0..100 {
+        let mut event = event("x");
+        event.snippet = Some("ü".repeat(1 << 20));
+        accept_event(&mut store, event, &["never"]);
+    }
+    assert!(store.text < 40 << 20, "{}", store.text);
+}
+
+fn message(uid: u32) -> Event {
+    Event { uid: Some(uid), uid_validity: Some(9), folder: Some("INBOX".into()), ..event("me") }
+}
+
+#[test]
+fn a_repeat_is_known_by_its_place_in_the_mailbox_and_adds_what_it_knows() {
+    let mut store = Store::default();
+    let first = accept_event(&mut store, message(1), &["n"]).unwrap();
+    let more = Event { message_id: Some("<m@x>".into()), ..message(1) };
+    assert_eq!(accept_event(&mut store, more, &["n"]), None);
+    assert_eq!(store.entry(first).unwrap().event.message_id.as_deref(), Some("<m@x>"));
+    assert!(accept_event(&mut store, message(2), &["n"]).is_some());
+    let expunged = Event { kind: EventKind::MessageExpunge, ..message(1) };
+    assert!(accept_event(&mut store, expunged, &[]).is_some());
+    let read = Event { kind: EventKind::MessageRead, ..message(1) };
+    assert!(accept_event(&mut store, read.clone(), &[]).is_some());
+    assert!(accept_event(&mut store, read, &[]).is_some(), "a message can be read twice");
+    let unknown = Event { uid: None, ..message(1) };
+    assert!(accept_event(&mut store, unknown.clone(), &[]).is_some());
+    assert!(accept_event(&mut store, unknown, &[]).is_some(), "no UID is no identity");
+}
+
+#[test]
+fn a_repeat_is_known_after_a_restart() {
+    let mut store = Store::default();
+    accept_event(&mut store, message(1), &["n"]);
+    let (mut store, ..) = crash(&store);
+    assert_eq!(accept_event(&mut store, message(1), &["n"]), None);
+}
+
+#[test]
+fn after_a_crash_what_ran_waits_again_and_is_told_apart() {
+    let mut store = Store::default();
+    accept(&mut store, "a", &["fetch"]);
+    start(&mut store, "fetch");
+    accept(&mut store, "b", &["fetch"]);
+    let (mut store, waiting, set_aside) = crash(&store);
+    assert_eq!((waiting, set_aside), (vec![Arc::from("fetch")], 0));
+    let (_, entries) = start(&mut store, "fetch");
+    assert_eq!(users(&entries), ["a", "b"]);
+    assert!(entries[0].is_redelivered("fetch") && !entries[1].is_redelivered("fetch"));
+}
+
+#[test]
+fn an_event_that_crashes_us_twice_is_set_aside() {
+    let mut store = Store::default();
+    let id = accept(&mut store, "a", &["fetch"]);
+    start(&mut store, "fetch");
+    let (mut store, ..) = crash(&store);
+    start(&mut store, "fetch");
+    let (store, waiting, set_aside) = crash(&store);
+    assert_eq!((waiting.len(), set_aside), (0, 1));
+    assert!(matches!(state(&store, id), DeliveryState::Finished(why) if why.starts_with("set aside")));
+}
+
+#[test]
+fn a_run_that_settled_did_not_crash_us() {
+    let mut store = Store::default();
+    accept(&mut store, "a", &["fetch"]);
+    for _ in 0..5 {
+        start(&mut store, "fetch");
+        store.settle();
+        let (resumed, waiting, set_aside) = crash(&store);
+        assert_eq!((waiting.len(), set_aside), (1, 0));
+        store = resumed;
+    }
+}
+
+#[test]
+fn what_waits_for_a_handler_that_is_no_more_is_finished() {
+    let mut store = Store::default();
+    let id = accept(&mut store, "a", &["old"]);
+    store.drop_handlers(|name| name == "new");
+    assert!(store.entry(id).unwrap().is_finished());
+}
