@@ -41,6 +41,10 @@ pub enum Request {
     Reload,
     /// What is in memory, for where nothing is on disk.
     Recent,
+    /// Lets go of what is in memory and finished, as the record did.
+    Forget,
+    /// Says how it stands, as a popup: somebody tried to start a second one.
+    Present,
 }
 
 /// A line from asker to program.

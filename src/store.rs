@@ -15,6 +15,7 @@ use jiff::Timestamp;
 
 use crate::event::{EntryId, Event, EventKind};
 use crate::process::GroupId;
+use crate::schema::{DeliveryJson, EventJson};
 use crate::status::Paused;
 use seen::Seen;
 
@@ -156,6 +157,38 @@ impl Entry {
     /// Whether a run of the handler may have seen it before our last end.
     pub fn is_redelivered(&self, handler: &str) -> bool {
         self.deliveries.iter().any(|delivery| *delivery.handler == *handler && delivery.redelivered)
+    }
+
+    /// With what became of it.
+    pub fn json(&self) -> EventJson {
+        let delivery = |delivery: &Delivery| {
+            let (state, outcome) = match &delivery.state {
+                DeliveryState::Waiting => ("waiting", None),
+                DeliveryState::Running(_) => ("running", None),
+                DeliveryState::Finished(outcome) => ("finished", Some(outcome.clone())),
+            };
+            DeliveryJson { handler: delivery.handler.to_string(), state: state.to_owned(), outcome }
+        };
+        let mut json = EventJson::entry(&self.event, self.id, self.at);
+        json.deliveries = self.deliveries.iter().map(delivery).collect();
+        json
+    }
+
+    /// The entry again; none where its number or time is missing.
+    pub fn from_json(mut json: EventJson) -> Option<Self> {
+        let (id, at) = (EntryId(json.id?), json.at?);
+        let delivery = |delivery: DeliveryJson| Delivery {
+            handler: delivery.handler.into(),
+            state: match delivery.state.as_str() {
+                "waiting" => DeliveryState::Waiting,
+                "running" => DeliveryState::Running(RunId(0)),
+                _ => DeliveryState::Finished(delivery.outcome.unwrap_or_default()),
+            },
+            crashes: 0,
+            redelivered: false,
+        };
+        let deliveries = std::mem::take(&mut json.deliveries).into_iter().map(delivery).collect();
+        Some(Self { id, at, event: Arc::new(json.into_event()), deliveries })
     }
 
     fn delivery(&mut self, handler: &str) -> Option<&mut Delivery> {
@@ -339,6 +372,13 @@ impl Store {
     /// The newest first; finished ones as far as they are in memory.
     pub fn recent(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().rev()
+    }
+
+    /// Lets go of the finished entries that are only kept for people to look at.
+    pub fn forget_finished(&mut self) {
+        self.entries.retain(|_, entry| !entry.is_finished());
+        self.finished = 0;
+        self.text = self.entries.values().map(|entry| text_length(&entry.event)).sum();
     }
 
     /// What has changed since the last call, in order.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::control::{Ask, Reply, Request, RunJson};
-use crate::schema::{EventJson, RecordJson, StatusJson};
+use crate::schema::{RecordJson, StatusJson};
 
 /// Somebody who waits for the end of a fetch.
 #[derive(Debug)]
@@ -31,8 +31,16 @@ impl App {
                 self.resume();
                 Reply::status(self.status_json())
             }
+            Request::Forget => {
+                self.store.forget_finished();
+                Reply::done()
+            }
+            Request::Present => {
+                self.announcement = Some(format!("Mailknock is running already.\n{}", self.in_words()));
+                Reply::done()
+            }
             Request::Recent => {
-                let entries = self.store.recent().map(|entry| EventJson::entry(&entry.event, entry.id, entry.at));
+                let entries = self.store.recent().map(Entry::json);
                 Reply { entries: entries.collect(), ..Reply::done() }
             }
         };
@@ -89,6 +97,15 @@ impl App {
             let reply = Reply { runs: fetcher.runs, ..Reply::done() };
             Effect::Reply(fetcher.reply, reply)
         }));
+    }
+
+    fn in_words(&self) -> String {
+        let status = self.status();
+        let line = crate::desktop::menu::tray_view(&status).tooltip;
+        match self.listening.is_empty() {
+            true => format!("{line}\nIt listens to nothing."),
+            false => format!("{line}\nIt listens on {}.", self.listening.join(", ")),
+        }
     }
 
     pub fn status_json(&self) -> StatusJson {

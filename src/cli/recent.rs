@@ -6,11 +6,11 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::tz::TimeZone;
 
+use crate::control::{Next, Reply, Request, ask};
 use crate::handler::field;
 use crate::handler::notify::{what, who};
 use crate::mime::one_line;
 use crate::paths;
-use crate::schema::{DeliveryJson, EventJson};
 use crate::store::record;
 use crate::store::{DeliveryState, Entry};
 
@@ -35,10 +35,18 @@ pub fn recent(arguments: &Arguments) -> ExitCode {
         eprintln!("mailknock: there is no home directory, so nothing is on record");
         return ExitCode::FAILURE;
     };
-    let done = match arguments.clear {
-        true => record::clear(&path).map(|gone| eprintln!("{gone} entries taken out")),
-        false => record::recent(&path, arguments.number, arguments.search.as_deref())
+    let done = match (arguments.clear, path.exists()) {
+        (true, _) => record::clear(&path).map(|gone| {
+            // What runs shows its own memory in its menu.
+            let _ = quietly(Request::Forget);
+            eprintln!("{gone} entries taken out");
+        }),
+        (false, true) => record::recent(&path, arguments.number, arguments.search.as_deref())
             .map(|entries| entries.iter().for_each(|entry| print(entry, arguments.json))),
+        (false, false) => {
+            in_memory(arguments);
+            Ok(())
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,24 +57,30 @@ pub fn recent(arguments: &Arguments) -> ExitCode {
     }
 }
 
-fn print(entry: &Entry, as_json: bool) {
-    let line = if as_json { json(entry) } else { line(entry) };
-    // A pager that was closed has read enough.
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// Where nothing is on disk, what the running program remembers.
+fn in_memory(arguments: &Arguments) {
+    let Some(reply) = quietly(Request::Recent) else { return };
+    let entries = reply.entries.into_iter().filter_map(Entry::from_json);
+    let wanted =
+        entries.filter(|entry| arguments.search.as_deref().is_none_or(|text| record::holds(&entry.event, text)));
+    wanted.take(arguments.number).for_each(|entry| print(&entry, arguments.json));
 }
 
-fn json(entry: &Entry) -> String {
-    let mut json = EventJson::entry(&entry.event, entry.id, entry.at);
-    let delivery = |delivery: &crate::store::Delivery| {
-        let (state, outcome) = match &delivery.state {
-            DeliveryState::Waiting => ("waiting", None),
-            DeliveryState::Running(_) => ("running", None),
-            DeliveryState::Finished(outcome) => ("finished", Some(outcome.clone())),
-        };
-        DeliveryJson { handler: delivery.handler.to_string(), state: state.to_owned(), outcome }
+/// Asks the running program, if there is one.
+fn quietly(request: Request) -> Option<Reply> {
+    let mut answer = None;
+    let take = |reply| {
+        answer = Some(reply);
+        Next::Stop
     };
-    json.deliveries = entry.deliveries.iter().map(delivery).collect();
-    json.line()
+    ask(&super::control_place()?, request, Some(super::PATIENCE), take).ok()?;
+    answer
+}
+
+fn print(entry: &Entry, as_json: bool) {
+    let line = if as_json { entry.json().line() } else { line(entry) };
+    // A pager that was closed has read enough.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// `2026-11-21 14:05 MessageNew alice INBOX: Jörg Müller: Grüße [notify: shown; fetch: done]`.

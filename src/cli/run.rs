@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use crate::app::{self, Options, Signal};
 #[cfg(unix)]
-use crate::control::{Instance, InstanceError};
+use crate::control::{self, Instance, InstanceError, Next, Request};
 use crate::desktop::{self, Wanted};
 use crate::paths;
 
@@ -91,6 +91,10 @@ fn be_the_only_one() -> Result<Option<Instance>, ExitCode> {
         Ok(instance) => Ok(Some(instance)),
         Err(InstanceError::Running) => {
             eprintln!("mailknock: Mailknock is running already; see `mailknock status`");
+            if let Some(place) = super::control_place() {
+                // Started from a menu, nobody reads what is printed.
+                let _ = control::ask(&place, Request::Present, Some(super::PATIENCE), |_| Next::Stop);
+            }
             Err(ExitCode::FAILURE)
         }
         Err(error) => {

@@ -291,7 +291,7 @@ pub fn clear(path: &Path) -> Result<usize, String> {
 }
 
 /// Whether any text of the event that people see holds the words, whatever their case.
-fn holds(event: &Event, search: &str) -> bool {
+pub fn holds(event: &Event, search: &str) -> bool {
     let search = search.to_lowercase();
     crate::handler::FIELDS
         .iter()
