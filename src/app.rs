@@ -165,7 +165,9 @@ impl App {
         waiting.iter().for_each(|handler| dispatcher.arrived(handler, now));
         let mut standing_problems = Vec::new();
         if set_aside > 0 {
-            standing_problems.push(format!("{set_aside} events were set aside: the program ended twice over them"));
+            let problem = format!("{set_aside} events were set aside: the program ended twice over them");
+            tracing::warn!("{problem}");
+            standing_problems.push(problem);
         }
         Self {
             dispatcher,
@@ -271,7 +273,7 @@ impl App {
     /// When [`Input::Deadline`] is due; none while there is nothing to wait for.
     pub fn deadline(&self, now: Now) -> Option<Instant> {
         let tray = self.tray_shown.as_ref().filter(|_| self.tray_stale).map(|(_, shown)| *shown + TRAY_PERIOD);
-        let runs = self.dispatcher.deadline(self.popups_may(), now).filter(|_| !self.stopping);
+        let runs = self.dispatcher.deadline(&self.store, self.popups_may(), now).filter(|_| !self.stopping);
         [tray, runs, self.settle_at].into_iter().flatten().min()
     }
 
@@ -334,7 +336,6 @@ impl App {
             match handler.act(&batch) {
                 Act::Run(job) => {
                     tracing::debug!(handler = %handler.name, trigger = trigger.name(), "run");
-                    self.settle_at = Some(now.instant + SETTLED_AFTER);
                     effects.push(Effect::Run { run, job });
                 }
                 Act::Log { level, lines } => {
@@ -362,9 +363,10 @@ impl App {
             self.settle_at = None;
             self.store.settle();
         }
-        if !self.store.is_unsettled() {
-            self.settle_at = None;
-        }
+        self.settle_at = match (self.store.is_unsettled(), self.settle_at) {
+            (false, _) => None,
+            (true, then) => then.or(Some(now.instant + SETTLED_AFTER)),
+        };
     }
 
     fn record_is(&mut self, fault: Option<Fault>) {

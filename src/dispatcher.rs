@@ -164,9 +164,11 @@ impl Dispatcher {
     }
 
     /// When the next run is due; none while nothing waits.
-    pub fn deadline(&self, popups: Popups, now: Now) -> Option<Instant> {
+    pub fn deadline(&self, store: &Store, popups: Popups, now: Now) -> Option<Instant> {
         let due = |lane: &Lane| match lane.schedule.due(now.instant) {
             Due::At(then) => Some(then),
+            // Its time came since the last look.
+            Due::Now(trigger) if trigger != Trigger::Event || store.is_waiting(&lane.handler.name) => Some(now.instant),
             Due::Now(_) | Due::Never => None,
         };
         let may_run = |at: &usize| self.lanes[*at].may_run(popups) && !self.is_locked_out(*at);

@@ -198,12 +198,30 @@ impl GroupId {
             let group = Group { id };
             group.terminate();
             let begun = std::time::Instant::now();
-            while group.is_alive() && begun.elapsed() < GRACE_AT_EXIT {
+            while group.is_alive() && !is_only_dead(self.id) && begun.elapsed() < GRACE_AT_EXIT {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
             group.kill();
         }
     }
+}
+
+/// Whether all of a group have ended. They stay in it until their parent asks how: for orphans that is the system's
+/// first process, and some of those are in no hurry.
+#[cfg(target_os = "linux")]
+fn is_only_dead(group: u32) -> bool {
+    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
+    !processes.flatten().any(|process| {
+        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
+        let (state, its_group) = (fields.next(), fields.nth(1));
+        its_group.and_then(|id| id.parse().ok()) == Some(group) && !matches!(state, Some("Z" | "X"))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_only_dead(_group: u32) -> bool {
+    false
 }
 
 #[cfg(target_os = "linux")]

@@ -10,20 +10,20 @@ use crate::support::daemon::{Daemon, Running};
 use crate::support::wait::{EVENTUALLY, wait_at_most};
 
 /// Runs that follow each other as fast as they can.
-const NO_LIMIT: &str = "limit_period = \"1ms\"\nlimit_burst = 1000\n";
+pub const NO_LIMIT: &str = "limit_period = \"1ms\"\nlimit_burst = 1000\n";
 /// Writes its environment to a file of its own, in one step.
 const DUMP: &str = "env -0 > new && mv new \"run-$IMSE_UID\"";
 
 /// A handler that runs this with `/bin/sh`, in the program's home directory.
-fn handler(keys: &str, script: &str) -> String {
+pub fn handler(keys: &str, script: &str) -> String {
     format!("[[handler]]\n{keys}\ncommand = [\"/bin/sh\", \"-c\", '''{script}''']\n")
 }
 
-fn start(config: &str) -> Running {
+pub fn start(config: &str) -> Running {
     recipe(config).start()
 }
 
-fn recipe(config: &str) -> Daemon {
+pub fn recipe(config: &str) -> Daemon {
     let log = "[log]\nmax_level = \"debug\"\nlevel = true\n";
     // Top-level keys must stand before the first table.
     let tables = config.find('[').unwrap_or(config.len());
@@ -36,7 +36,7 @@ fn push(daemon: &Running, uid: u32) {
 
 /// A file in the home directory once it is there and ends in a whole line.
 #[track_caller]
-fn lines(daemon: &Running, file: &str, count: usize) -> Vec<String> {
+pub fn lines(daemon: &Running, file: &str, count: usize) -> Vec<String> {
     let path = daemon.home().join(file);
     let read = || std::fs::read_to_string(&path).ok().filter(|text| text.ends_with('\n'));
     let enough =

@@ -20,3 +20,6 @@ mod recovery;
 mod real_dovecot;
 mod real_desktop;
 mod screenshot;
+mod record;
+mod crash;
+mod bad_days;

@@ -86,7 +86,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     let (started, mut starts) = mpsc::unbounded_channel();
     let (status, followed) = watch::channel(StatusJson::default());
     let wanted = Wanted { tray: options.wanted.tray && config.tray.enabled, ..options.wanted };
-    let (record, loaded) = open_record(options.record.as_deref(), config.history);
+    let (mut record, loaded) = open_record(options.record.as_deref(), config.history);
     let mut helpers = JoinSet::new();
     let mut watching = JoinSet::new();
     #[cfg(unix)]
@@ -111,6 +111,9 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     }
     // What an earlier life of ours left running ends before it is run again.
     futures_util::future::join_all(loaded.groups.iter().map(GroupId::end)).await;
+    if let Some(record) = record.as_mut().filter(|_| !loaded.groups.is_empty()) {
+        record.forget_groups();
+    }
     let app = App::new(config.clone(), options.config_file.clone(), &[], wanted, loaded, Now::read());
     let mut session = Session {
         app,
@@ -192,6 +195,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     if timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("not everything ended in time");
     }
+    session.write_what_is_missing();
     let _ = timeout(DESKTOP_FAREWELL, async {
         session.link.close().await;
         while helpers.join_next().await.is_some() {}
@@ -319,6 +323,13 @@ impl Session {
         }
         if changed {
             self.report_record();
+        }
+    }
+
+    /// The last chance for what the record has missed.
+    fn write_what_is_missing(&mut self) {
+        if let Some(record) = self.record.as_mut().filter(|record| record.is_behind()) {
+            record.write(&self.app.snapshot());
         }
     }
 

@@ -152,6 +152,27 @@ fn a_limited_run_waits_for_its_deadline_and_nothing_else_does() {
     assert_eq!(bench.runs().len(), 1);
 }
 
+/// The deadline is asked for a moment after the turn, and a moment is enough for it to pass.
+#[test]
+fn a_deadline_that_has_just_passed_is_still_one() {
+    let mut bench = Bench::with_desktop("[[handler]]\ndelay = \"5s\"\ncommand = \"true\"\n");
+    bench.after(1);
+    bench.mail("a@x");
+    bench.after(1);
+    let later = bench.now + Duration::from_secs(10);
+    assert_eq!(bench.app.deadline(later), Some(later.instant));
+    bench.after(10);
+    assert_eq!(bench.runs().len(), 1);
+    bench.after(1);
+    assert_eq!(bench.app.deadline(bench.now), None, "once begun it is no reason to wake");
+
+    bench.choose(Choice::Pause(PauseFor::HalfAnHour));
+    bench.after(1);
+    let later = bench.now + Duration::from_secs(3600);
+    let end = bench.app.wall_deadline(later).expect("nor is a pause's end missed");
+    assert!(end < later.wall);
+}
+
 #[test]
 fn with_nothing_to_wait_for_there_is_no_deadline() {
     let mut bench = Bench::new(FETCH);

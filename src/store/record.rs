@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transaction, params};
 
 use super::seen::MAX_IDENTITIES;
 use super::{Change, Delivery, DeliveryState, Entry, Loaded, RunId};
@@ -93,7 +93,10 @@ impl Record {
         let loaded = loaded.unwrap_or_else(|failure| {
             record.fault = Some(failure.into());
             record.is_behind = true;
-            Loaded::default()
+            // What it holds is unknown, and must not be overwritten when it can be written after all: nobody has ever
+            // counted as far as this.
+            let beyond = Timestamp::now().as_millisecond().unsigned_abs();
+            Loaded { last_entry: beyond, last_run: beyond, ..Loaded::default() }
         });
         (record, loaded, moved)
     }
@@ -104,6 +107,14 @@ impl Record {
 
     pub fn retain(&mut self, retention: Retention) {
         self.retention = retention;
+    }
+
+    /// The process groups of earlier lives have been ended; their numbers will be somebody else's.
+    pub fn forget_groups(&mut self) {
+        let forgotten = self.connection.as_ref().map(|connection| connection.execute("DELETE FROM run", []));
+        if let Some(Err(error)) = forgotten {
+            tracing::debug!("the ledger of runs: {error}");
+        }
     }
 
     /// Whether the next write must be a snapshot.
@@ -185,8 +196,11 @@ impl Record {
             let done = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|connection| {
                 connection.busy_timeout(Duration::from_secs(1))?;
                 connection.pragma_update(None, "synchronous", "NORMAL")?;
+                // Nobody may write during the second; so the disk has its time in the first.
+                connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
                 connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-                // The first write after it waits for the disk once more: better here than with a sender at the door.
+                // The first write into an empty log waits for the disk, in case old entries follow it: there are none.
+                connection.pragma_update(None, "synchronous", "OFF")?;
                 connection.execute("UPDATE last SET value = value WHERE name = 'entry'", []).map(drop)
             });
             if let Err(error) = done {
@@ -202,9 +216,10 @@ impl Record {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         connection.busy_timeout(PATIENCE)?;
-        let layout: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if layout > LAYOUT {
-            return Err(Failure::Newer);
+        let layout = layout(&connection)?;
+        if layout == 0 {
+            // There is nothing yet that a power cut could take.
+            connection.pragma_update(None, "synchronous", "OFF")?;
         }
         // The log needs memory that processes share, which network file systems don't give.
         let journal = if is_on_network(&self.path) { "TRUNCATE" } else { "WAL" };
@@ -212,12 +227,13 @@ impl Record {
         // Closing must not wait for the disk either.
         connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         connection.execute_batch(
-            "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -256;
-             PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY;",
+            "PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -256; PRAGMA foreign_keys = OFF;
+             PRAGMA temp_store = MEMORY;",
         )?;
         if layout == 0 {
             connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT"))?;
         }
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
         let loaded = load(&connection)?;
         self.connection = Some(connection);
         Ok(loaded)
@@ -248,9 +264,8 @@ pub fn recent(path: &Path, limit: usize, search: Option<&str>) -> Result<Vec<Ent
     let read = || -> Result<Vec<Entry>, Failure> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(Duration::from_secs(2))?;
-        let layout: i32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
-        if layout > LAYOUT {
-            return Err(Failure::Newer);
+        if layout(&connection)? == 0 {
+            return Ok(Vec::new());
         }
         let mut statement = connection.prepare("SELECT id, at, event FROM entry ORDER BY id DESC")?;
         let mut rows = statement.query([])?;
@@ -258,8 +273,7 @@ pub fn recent(path: &Path, limit: usize, search: Option<&str>) -> Result<Vec<Ent
         while found.len() < limit
             && let Some(row) = rows.next()?
         {
-            let text: String = row.get(2)?;
-            let Some(mut entry) = entry(row.get(0)?, row.get(1)?, &text) else { continue };
+            let Some(mut entry) = entry(row)? else { continue };
             if search.is_some_and(|search| !holds(&entry.event, search)) {
                 continue;
             }
@@ -279,15 +293,28 @@ pub fn clear(path: &Path) -> Result<usize, String> {
     let clear = || -> Result<usize, Failure> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         connection.busy_timeout(Duration::from_secs(5))?;
+        if layout(&connection)? == 0 {
+            return Ok(0);
+        }
         // What is deleted is overwritten, and nothing of it stays in the log.
         connection.pragma_update(None, "secure_delete", "ON")?;
         let gone =
             connection.execute("DELETE FROM entry WHERE id NOT IN (SELECT entry FROM delivery WHERE state < 2)", [])?;
         connection.execute("DELETE FROM delivery WHERE entry NOT IN (SELECT id FROM entry)", [])?;
+        // Pages that were given up before hold what nobody overwrote.
+        connection.execute_batch("PRAGMA temp_store = MEMORY; VACUUM")?;
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
         Ok(gone)
     };
     clear().map_err(|failure| failure.to_string())
+}
+
+/// 0 for a record that is still empty.
+fn layout(connection: &Connection) -> Result<i32, Failure> {
+    match connection.query_row("PRAGMA user_version", [], |row| row.get(0))? {
+        layout if layout > LAYOUT => Err(Failure::Newer),
+        layout => Ok(layout),
+    }
 }
 
 /// Whether any text of the event that people see holds the words, whatever their case.
@@ -322,6 +349,16 @@ impl From<rusqlite::Error> for Failure {
             // Tables that aren't as they should be, of a record that says it is ours.
             _ if matches!(&error, rusqlite::Error::SqlInputError { .. }) => Self::Corrupt,
             Some(ErrorCode::Unknown) => Self::Corrupt,
+            // A value of another type than any that we write.
+            None if matches!(
+                &error,
+                rusqlite::Error::InvalidColumnType(..)
+                    | rusqlite::Error::FromSqlConversionFailure(..)
+                    | rusqlite::Error::IntegralValueOutOfRange(..)
+            ) =>
+            {
+                Self::Corrupt
+            }
             _ => Self::Other(error.to_string()),
         }
     }
@@ -527,7 +564,7 @@ fn load(connection: &Connection) -> Result<Loaded, Failure> {
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        let Some(mut entry) = entry(row.get(0)?, row.get(1)?, &row.get::<_, String>(2)?) else { continue };
+        let Some(mut entry) = entry(row)? else { continue };
         entry.deliveries = deliveries(connection, entry.id)?;
         loaded.entries.push(entry);
     }
@@ -543,10 +580,15 @@ fn load(connection: &Connection) -> Result<Loaded, Failure> {
 }
 
 /// None for an entry that can't be read: the others are worth more than the whole.
-fn entry(id: i64, at: i64, text: &str) -> Option<Entry> {
-    let event = serde_json::from_str::<EventJson>(text).ok()?.into_event();
-    let at = Timestamp::from_millisecond(at).ok()?;
-    Some(Entry { id: EntryId(id.cast_unsigned()), at, event: Arc::new(event), deliveries: Vec::new() })
+fn entry(row: &Row<'_>) -> Result<Option<Entry>, Failure> {
+    let id: i64 = row.get(0)?;
+    let read = || {
+        let at = Timestamp::from_millisecond(row.get(1).ok()?).ok()?;
+        let text = row.get_ref(2).ok()?;
+        let event = serde_json::from_slice::<EventJson>(text.as_bytes().ok()?).ok()?.into_event();
+        Some(Entry { id: EntryId(id.cast_unsigned()), at, event: Arc::new(event), deliveries: Vec::new() })
+    };
+    Ok(read())
 }
 
 fn deliveries(connection: &Connection, id: EntryId) -> Result<Vec<Delivery>, Failure> {
