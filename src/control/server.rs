@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
@@ -17,6 +17,9 @@ use super::{Ask, Asked, MAX_LINE, Place, Reply, Request, VERSION};
 use crate::schema::StatusJson;
 
 const MAX_CLIENTS: usize = 16;
+/// How long a lock may be held by nobody who can be asked.
+const NEARLY_GONE: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A request is one line, and whoever connects has it ready.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -45,10 +48,20 @@ impl Instance {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true).mode(0o600).custom_flags(no_follow());
         let lock = options.open(place.lock())?;
-        match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { place, _lock: lock }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(InstanceError::Running),
-            Err(error) => Err(io::Error::from(error).into()),
+        let begun = Instant::now();
+        loop {
+            match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Self { place, _lock: lock }),
+                Err(rustix::io::Errno::WOULDBLOCK) => {}
+                Err(error) => return Err(io::Error::from(error).into()),
+            }
+            // Somebody who can be asked is running. Nobody there may be one who is about to be; or a program that was
+            // killed while it started another, which holds all its files until it has become that other.
+            let answers = std::os::unix::net::UnixStream::connect(place.socket()).is_ok();
+            if answers || begun.elapsed() > NEARLY_GONE {
+                return Err(InstanceError::Running);
+            }
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 
