@@ -19,6 +19,7 @@ use crate::schema::StatusJson;
 const MAX_CLIENTS: usize = 16;
 /// How long a lock may be held by nobody who can be asked.
 const NEARLY_GONE: Duration = Duration::from_secs(1);
+const PATIENCE_WITH_A_LOCK: Duration = Duration::from_millis(300);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 /// A request is one line, and whoever connects has it ready.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -55,10 +56,10 @@ impl Instance {
                 Err(rustix::io::Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(io::Error::from(error).into()),
             }
-            // Somebody who can be asked is running. Nobody there may be one who is about to be; or a program that was
-            // killed while it started another, which holds all its files until it has become that other.
-            let answers = std::os::unix::net::UnixStream::connect(place.socket()).is_ok();
-            if answers || begun.elapsed() > NEARLY_GONE {
+            // Somebody who answers is running. Where nobody does, one may be about to; or one was killed while it
+            // started another program, which holds all its files, this lock and the socket too, until it is that other.
+            let answers = super::ask(&place, Request::Status, Some(PATIENCE_WITH_A_LOCK), |_| super::Next::Stop);
+            if answers.is_ok() || begun.elapsed() > NEARLY_GONE {
                 return Err(InstanceError::Running);
             }
             std::thread::sleep(LOOK_AGAIN);
