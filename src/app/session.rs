@@ -87,11 +87,11 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     let (status, followed) = watch::channel(StatusJson::default());
     let wanted = Wanted { tray: options.wanted.tray && config.tray.enabled, ..options.wanted };
     let (mut record, loaded) = open_record(options.record.as_deref(), config.history);
-    let mut helpers = JoinSet::new();
+    let mut serving = JoinSet::new();
     let mut watching = JoinSet::new();
     #[cfg(unix)]
     if let Some(instance) = options.instance {
-        helpers.spawn(instance.open()?.serve(ask.clone(), followed, stopped.clone()));
+        serving.spawn(instance.open()?.serve(ask.clone(), followed, stopped.clone()));
     }
     #[cfg(not(unix))]
     drop(followed);
@@ -198,7 +198,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     session.write_what_is_missing();
     let _ = timeout(DESKTOP_FAREWELL, async {
         session.link.close().await;
-        while helpers.join_next().await.is_some() {}
+        while serving.join_next().await.is_some() {}
     })
     .await;
     tracing::info!("stopped");
