@@ -380,7 +380,8 @@ impl App {
 
     fn finish(&mut self, run: RunId, outcome: &str, now: Now) {
         self.store.finish(run, outcome);
-        self.dispatcher.finished(run, None, now);
+        let last = LastRun { at: now.wall, result: outcome.to_owned(), succeeded: true, last_line: String::new() };
+        self.dispatcher.finished(run, Some(last), now);
     }
 
     fn finish_if_answered(&mut self, run: RunId, outcome: &str, now: Now) {
