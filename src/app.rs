@@ -140,6 +140,7 @@ pub struct App {
     fetchers: Vec<Fetcher>,
     listening: Vec<String>,
     has_record: bool,
+    has_configuration: bool,
     record_fault: Option<Fault>,
     /// When the newest run has lived long enough.
     settle_at: Option<Instant>,
@@ -191,6 +192,7 @@ impl App {
             fetchers: Vec::new(),
             listening: Vec::new(),
             has_record: false,
+            has_configuration: false,
             record_fault: None,
             settle_at: None,
             tray_shown: None,
@@ -260,9 +262,9 @@ impl App {
         }
     }
 
-    /// Where events come in, in words, and whether they are kept on disk.
-    pub fn stands_on(&mut self, listening: Vec<String>, has_record: bool) {
-        (self.listening, self.has_record) = (listening, has_record);
+    /// Where events come in, in words, whether they are kept on disk, and whether there is a file to edit.
+    pub fn stands_on(&mut self, listening: Vec<String>, has_record: bool, has_configuration: bool) {
+        (self.listening, self.has_record, self.has_configuration) = (listening, has_record, has_configuration);
     }
 
     /// Everything that is not finished, for a record that has missed something.
@@ -453,7 +455,7 @@ impl App {
                 .chain(failed)
                 .collect(),
             handlers,
-            has_configuration: self.config_file.is_some(),
+            has_configuration: self.has_configuration,
         }
     }
 }

@@ -114,6 +114,7 @@ pub enum Choice {
     Pause(PauseFor),
     Resume,
     OpenConfiguration,
+    ReloadConfiguration,
     Quit,
 }
 

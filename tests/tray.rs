@@ -104,7 +104,7 @@ fn the_menu_reads_as_promised() {
     let mut menu = vec!["No new messages", "Fetch now", "Open mail", "Nothing has happened yet", "Handlers"];
     menu.extend(["fetch: not yet run", "popups: not yet run"]);
     menu.extend(pause);
-    menu.extend(["Open configuration", "Quit"]);
+    menu.extend(["Open configuration", "Reload configuration", "Quit"]);
     assert_eq!(item.labels(), menu);
     let entries = item.menu().len();
     assert!(!item.entry("No new messages").enabled && !item.entry("popups").enabled);

@@ -53,6 +53,7 @@ impl App {
                     self.config_file.as_ref().map(|file| vec!["xdg-open".to_owned(), file.display().to_string()]);
                 effects.extend(words.map(|words| Effect::Open { words: Some(words), activation_token }));
             }
+            Choice::ReloadConfiguration => effects.push(Effect::Reload { asked: Asked::ByUser, reply: None }),
             Choice::Quit => {
                 self.stopping = true;
                 effects.push(Effect::Stop);

@@ -348,7 +348,8 @@ impl Session {
     /// Tells the decisions what we stand on.
     fn stand(&mut self) {
         let listening = self.listening.iter().map(Listening::url).collect();
-        self.app.stands_on(listening, self.record.is_some());
+        let has_file = self.config_file.as_ref().is_some_and(|file| file.exists());
+        self.app.stands_on(listening, self.record.is_some(), has_file);
     }
 
     fn warn_of(&mut self, problems: &[Problem]) {

@@ -100,10 +100,12 @@ pub fn menu(status: &Status) -> Vec<Entry> {
     let problems = status.problems.iter().map(|problem| Entry::Label(format!("⚠ {}", shorten(problem, LINE))));
     entries.extend(problems.chain(iter::repeat(Entry::Hidden)).take(PROBLEM_LINES));
     entries.push(Entry::Separator);
-    entries.push(match status.has_configuration {
-        true => action("Open configuration", Choice::OpenConfiguration),
+    let configuration =
+        [("Open configuration", Choice::OpenConfiguration), ("Reload configuration", Choice::ReloadConfiguration)];
+    entries.extend(configuration.map(|(label, choice)| match status.has_configuration {
+        true => action(label, choice),
         false => Entry::Hidden,
-    });
+    }));
     entries.push(action("Quit", Choice::Quit));
     entries
 }
@@ -224,7 +226,7 @@ mod tests {
                 "(2 new messages)\nFetch now\nOpen mail\n---\n{clock}  Jörg — a_b & c\n---\n\
                  Handlers > fetch: exit 1 at {clock}: no route\n\
                  Pause notifications > For 30 minutes | For 1 hour | Until tomorrow | Until resumed\n\
-                 (⚠ fetch: exit 1)\n---\nOpen configuration\nQuit"
+                 (⚠ fetch: exit 1)\n---\nOpen configuration\nReload configuration\nQuit"
             )
         );
     }
