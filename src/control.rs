@@ -4,17 +4,20 @@
 //! or a path: whoever could speak here could at most do what a click in the tray does.
 
 #[cfg(unix)]
+mod client;
+#[cfg(unix)]
 mod server;
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::schema::{EventJson, StatusJson};
 
+#[cfg(unix)]
+pub use client::ask;
 #[cfg(unix)]
 pub use server::{Instance, InstanceError, Server};
 
@@ -144,42 +147,11 @@ impl From<io::Error> for AskError {
     }
 }
 
-/// Asks the running program and gives each of its reply lines to `take`, until that says to stop.
-///
-/// `patience` is how long a line may take; none waits for ever, as for the end of a fetch.
-#[cfg(unix)]
-pub fn ask(
-    place: &Place,
-    request: Request,
-    patience: Option<Duration>,
-    mut take: impl FnMut(Reply) -> Next,
-) -> Result<(), AskError> {
-    use std::os::unix::net::UnixStream;
-    let mut stream = UnixStream::connect(place.socket())?;
-    server::is_ours(&stream).then_some(()).ok_or_else(|| AskError::Broken("it belongs to somebody else".to_owned()))?;
-    stream.set_write_timeout(patience)?;
-    stream.set_read_timeout(patience)?;
-    let asked = serde_json::to_string(&Asked { version: VERSION, request }).map_err(io::Error::from)?;
-    stream.write_all(format!("{asked}\n").as_bytes())?;
-    let mut lines = BufReader::new(stream);
-    loop {
-        let mut line = String::new();
-        if lines.read_line(&mut line)? == 0 {
-            return Err(AskError::Broken("it ended".to_owned()));
-        }
-        let reply: Reply = serde_json::from_str(&line)
-            .map_err(|_| AskError::Broken("it speaks another version; restart it".to_owned()))?;
-        if let Next::Stop = take(reply) {
-            return Ok(());
-        }
-    }
-}
-
 #[cfg(not(unix))]
 pub fn ask(
     _place: &Place,
     _request: Request,
-    _patience: Option<Duration>,
+    _patience: Option<std::time::Duration>,
     _take: impl FnMut(Reply) -> Next,
 ) -> Result<(), AskError> {
     Err(AskError::Broken("there is no control socket on this platform yet".to_owned()))

@@ -87,7 +87,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     let (status, followed) = watch::channel(StatusJson::default());
     let wanted = Wanted { tray: options.wanted.tray && config.tray.enabled, ..options.wanted };
     let (mut record, loaded) = open_record(options.record.as_deref(), config.history);
-    let mut serving = JoinSet::new();
+    let mut serving: JoinSet<()> = JoinSet::new();
     let mut watching = JoinSet::new();
     #[cfg(unix)]
     if let Some(instance) = options.instance {

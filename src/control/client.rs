@@ -1,0 +1,38 @@
+//! The other commands' end of the control socket.
+
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::{AskError, Asked, Next, Place, Reply, Request, VERSION};
+
+/// Asks the running program and gives each of its reply lines to `take`, until that says to stop.
+///
+/// `patience` is how long a line may take; none waits for ever, as for the end of a fetch.
+pub fn ask(
+    place: &Place,
+    request: Request,
+    patience: Option<Duration>,
+    mut take: impl FnMut(Reply) -> Next,
+) -> Result<(), AskError> {
+    let mut stream = UnixStream::connect(place.socket())?;
+    super::server::is_ours(&stream)
+        .then_some(())
+        .ok_or_else(|| AskError::Broken("it belongs to somebody else".to_owned()))?;
+    stream.set_write_timeout(patience)?;
+    stream.set_read_timeout(patience)?;
+    let asked = serde_json::to_string(&Asked { version: VERSION, request }).map_err(io::Error::from)?;
+    stream.write_all(format!("{asked}\n").as_bytes())?;
+    let mut lines = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        if lines.read_line(&mut line)? == 0 {
+            return Err(AskError::Broken("it ended".to_owned()));
+        }
+        let reply: Reply = serde_json::from_str(&line)
+            .map_err(|_| AskError::Broken("it speaks another version; restart it".to_owned()))?;
+        if let Next::Stop = take(reply) {
+            return Ok(());
+        }
+    }
+}
