@@ -221,7 +221,7 @@ impl App {
             Input::Reload(asked) => effects.push(Effect::Reload { asked, reply: None }),
             Input::Reloaded { config, warnings, listening } => {
                 self.listening = listening;
-                self.reloaded(config, &warnings, now);
+                self.reloaded(config, &warnings, now, &mut effects);
             }
             Input::NotReloaded(problems) => self.not_reloaded(&problems),
             Input::Record(fault) => self.record_is(fault),

@@ -92,7 +92,10 @@ impl Dispatcher {
     }
 
     /// Goes on with other handlers; one of the same name keeps its state, else an equal one. Their runs go on.
-    pub fn replace(&mut self, handlers: &[Arc<Handler>], now: Now) {
+    ///
+    /// Gives the old names that nothing has any more: none for a handler that is gone, else its new name.
+    pub fn replace(&mut self, handlers: &[Arc<Handler>], now: Now) -> Vec<(Arc<str>, Option<Arc<str>>)> {
+        let mut renamed = Vec::new();
         let mut old = std::mem::take(&mut self.lanes);
         let fresh = Self::new(handlers, now).lanes;
         for mut lane in fresh {
@@ -101,6 +104,9 @@ impl Dispatcher {
                 same_name.or_else(|| old.iter().position(|other| other.handler.is_same_but_for_name(&lane.handler)));
             if let Some(at) = same {
                 let kept = old.remove(at);
+                if kept.handler.name != lane.handler.name {
+                    renamed.push((kept.handler.name.clone(), Some(lane.handler.name.clone())));
+                }
                 lane.schedule = kept.schedule;
                 lane.schedule.retime(lane.handler.timing);
                 (lane.running, lane.fetch_wanted, lane.last) = (kept.running, kept.fetch_wanted, kept.last);
@@ -108,7 +114,10 @@ impl Dispatcher {
             self.lanes.push(lane);
         }
         // A run of a handler that is no more goes on to its end, and is remembered until then.
-        self.leaving.extend(old.into_iter().filter(|lane| lane.running.is_some()));
+        let (leaving, gone): (Vec<Lane>, Vec<Lane>) = old.into_iter().partition(|lane| lane.running.is_some());
+        self.leaving.extend(leaving);
+        renamed.extend(gone.into_iter().map(|lane| (lane.handler.name.clone(), None)));
+        renamed
     }
 
     /// Asks every handler that a fetch is for, or the one named, to run now; one that runs is joined.

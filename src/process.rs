@@ -101,6 +101,7 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
     }
     feed(&mut child, job.stdin);
     let output = tokio::spawn(read_output(child.stdout.take(), child.stderr.take(), tails.clone()));
+    let mut unfinished = Unfinished(Some(&group));
     let exit = tokio::select! {
         status = child.wait() => match status {
             Ok(status) => exit_of(status),
@@ -115,6 +116,7 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
             Exit::Stopped
         }
     };
+    unfinished.0 = None;
     let reading = output.abort_handle();
     let left_behind = tokio::time::timeout(LAST_WORDS, output).await.is_err();
     reading.abort();
@@ -219,7 +221,7 @@ fn is_only_dead(group: u32) -> bool {
     })
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(all(unix, not(target_os = "linux")))]
 fn is_only_dead(_group: u32) -> bool {
     false
 }
@@ -297,6 +299,17 @@ async fn end_group(group: &Group, child: &mut Child, grace: Duration) {
     group.kill();
     let _ = child.start_kill();
     let _ = child.wait().await;
+}
+
+/// Kills the group of a run that is given up in its middle: nothing of it may outlive us.
+struct Unfinished<'a>(Option<&'a Group>);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            group.kill();
+        }
+    }
 }
 
 /// The process group of a child; on Windows the child alone.

@@ -2,67 +2,55 @@
 //! deleted and made again, a symlink pointed elsewhere. No polling: directories are watched, and the file is looked at
 //! when something happens in one of them.
 
-use std::collections::BTreeSet;
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
-
-/// An editor writes a file in several steps; this long nothing must have happened.
-const QUIET: Duration = Duration::from_millis(500);
-
-/// What tells one state of a file from another; none while it isn't there.
-type Look = Option<(u64, std::time::SystemTime, u64)>;
-
-fn look(path: &Path) -> Look {
-    let found = std::fs::metadata(path).ok()?;
-    Some((number(&found), found.modified().ok()?, found.len()))
-}
-
-#[cfg(unix)]
-fn number(found: &Metadata) -> u64 {
-    std::os::unix::fs::MetadataExt::ino(found)
-}
-
-#[cfg(not(unix))]
-fn number(_found: &Metadata) -> u64 {
-    0
-}
-
-/// The directories in which something can happen to the file: where it is, where each symlink on the way to it is, and
-/// the nearest one that exists where it isn't there yet.
-fn directories(file: &Path) -> BTreeSet<PathBuf> {
-    const MAX_LINKS: usize = 16;
-    let mut found = BTreeSet::new();
-    let mut links = BTreeSet::new();
-    let mut waiting = vec![file.to_owned()];
-    while let Some(path) = waiting.pop()
-        && links.len() < MAX_LINKS
-    {
-        for step in path.ancestors() {
-            let Ok(about) = step.symlink_metadata() else { continue };
-            if about.is_symlink()
-                && let (Some(directory), Ok(target)) = (step.parent(), step.read_link())
-                && links.insert(step.to_owned())
-            {
-                found.insert(directory.to_owned());
-                waiting.push(directory.join(target));
-            }
-        }
-        if let Some(nearest) = path.ancestors().skip(1).find(|directory| directory.is_dir()) {
-            found.insert(nearest.to_owned());
-        }
-    }
-    found
-}
-
 #[cfg(target_os = "linux")]
 pub use linux::Watcher;
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use super::*;
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+    use std::time::Duration;
+
     use futures_util::StreamExt;
     use inotify::{EventStream, Inotify, WatchMask};
+
+    /// An editor writes a file in several steps; this long nothing must have happened.
+    const QUIET: Duration = Duration::from_millis(500);
+
+    /// What tells one state of a file from another; none while it isn't there.
+    type Look = Option<(u64, std::time::SystemTime, u64)>;
+
+    fn look(path: &Path) -> Look {
+        let found = std::fs::metadata(path).ok()?;
+        Some((std::os::unix::fs::MetadataExt::ino(&found), found.modified().ok()?, found.len()))
+    }
+
+    /// The directories in which something can happen to the file: where it is, where each symlink on the way to it is, and
+    /// the nearest one that exists where it isn't there yet.
+    fn directories(file: &Path) -> BTreeSet<PathBuf> {
+        const MAX_LINKS: usize = 16;
+        let mut found = BTreeSet::new();
+        let mut links = BTreeSet::new();
+        let mut waiting = vec![file.to_owned()];
+        while let Some(path) = waiting.pop()
+            && links.len() < MAX_LINKS
+        {
+            for step in path.ancestors() {
+                let Ok(about) = step.symlink_metadata() else { continue };
+                if about.is_symlink()
+                    && let (Some(directory), Ok(target)) = (step.parent(), step.read_link())
+                    && links.insert(step.to_owned())
+                {
+                    found.insert(directory.to_owned());
+                    waiting.push(directory.join(target));
+                }
+            }
+            if let Some(nearest) = path.ancestors().skip(1).find(|directory| directory.is_dir()) {
+                found.insert(nearest.to_owned());
+            }
+        }
+        found
+    }
 
     pub struct Watcher {
         file: PathBuf,
@@ -210,7 +198,7 @@ pub struct Watcher;
 
 #[cfg(not(target_os = "linux"))]
 impl Watcher {
-    pub fn new(_file: PathBuf) -> Self {
+    pub fn new(_file: std::path::PathBuf) -> Self {
         Self
     }
 

@@ -330,6 +330,7 @@ fn without_a_tray_popups_go_on() {
         push(&daemon, "Alice <a@example.org>", "s");
         // The icon would have come before: it is put up before anything is shown.
         assert_eq!(desktop.next_notification().summary, "Alice");
+        desktop.settle();
         assert!(desktop.tray_items().is_empty());
         daemon.stop();
     }

@@ -79,15 +79,20 @@ impl App {
 
     /// Tells those who wait for it how a run ended.
     pub(super) fn tell_fetchers(&mut self, handler: &str, last: &LastRun, effects: &mut Vec<Effect>) {
+        let run = RunJson {
+            handler: handler.to_owned(),
+            result: last.result.clone(),
+            succeeded: last.succeeded,
+            last_line: last.last_line.clone(),
+        };
+        self.end_wait(&run, effects);
+    }
+
+    fn end_wait(&mut self, run: &RunJson, effects: &mut Vec<Effect>) {
         for fetcher in &mut self.fetchers {
-            let Some(at) = fetcher.waiting.iter().position(|name| **name == *handler) else { continue };
+            let Some(at) = fetcher.waiting.iter().position(|name| **name == *run.handler) else { continue };
             fetcher.waiting.remove(at);
-            fetcher.runs.push(RunJson {
-                handler: handler.to_owned(),
-                result: last.result.clone(),
-                succeeded: last.succeeded,
-                last_line: last.last_line.clone(),
-            });
+            fetcher.runs.push(run.clone());
         }
         let (done, waiting) =
             std::mem::take(&mut self.fetchers).into_iter().partition(|fetcher| fetcher.waiting.is_empty());
@@ -117,12 +122,31 @@ impl App {
     }
 
     /// Goes on with another configuration. Handlers keep their state; so do popups and everything that waits.
-    pub(super) fn reloaded(&mut self, config: Arc<Config>, warnings: &[Problem], now: Now) {
-        self.dispatcher.replace(&config.handlers, now);
+    pub(super) fn reloaded(&mut self, config: Arc<Config>, warnings: &[Problem], now: Now, effects: &mut Vec<Effect>) {
+        let renamed = self.dispatcher.replace(&config.handlers, now);
+        self.fetchers_follow(renamed, effects);
         self.store.drop_handlers(|name| config.handlers.iter().any(|handler| *handler.name == *name));
         self.config_problems = warnings.iter().map(|problem| problem.message.clone()).collect();
+        // What was wrong is mended: nobody need be told any more.
+        self.announcement = None;
         self.config = config;
         tracing::info!("configuration reloaded");
+    }
+
+    /// Nobody waits for a handler that is no more.
+    fn fetchers_follow(&mut self, renamed: Vec<(Arc<str>, Option<Arc<str>>)>, effects: &mut Vec<Effect>) {
+        // The gone ones first: what is renamed may take one's name.
+        for (old, _) in renamed.iter().filter(|(_, new)| new.is_none()) {
+            let result = "the handler is no more".to_owned();
+            let run = RunJson { handler: old.to_string(), result, succeeded: false, last_line: String::new() };
+            self.end_wait(&run, effects);
+        }
+        for name in self.fetchers.iter_mut().flat_map(|fetcher| &mut fetcher.waiting) {
+            let now = renamed.iter().find_map(|(old, new)| new.as_ref().filter(|_| old == name));
+            if let Some(now) = now {
+                *name = now.clone();
+            }
+        }
     }
 
     /// The old configuration stays, and everybody is told why.

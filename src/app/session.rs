@@ -16,7 +16,7 @@ use crate::clock::{self, Now};
 use crate::config::Config;
 #[cfg(unix)]
 use crate::control::Instance;
-use crate::control::Reply;
+use crate::control::{self, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
 use crate::problem::Problem;
 use crate::process::{self, Ended, GroupId};
@@ -72,6 +72,8 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     let (knock, mut knocks) = mpsc::channel(QUEUE);
     let (ask, mut asks) = mpsc::channel(QUEUE);
     let config = Arc::new(options.config.clone().unwrap_or_default());
+    // What changes while the rest begins is noticed.
+    let watcher = options.config_file.clone().map(Watcher::new);
     // Bound before the desktop is asked for anything: events count more than icons.
     let listening = match options.config {
         Some(_) => Some(Listening::open(&config, &knock).await?),
@@ -98,8 +100,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     // Without a socket nobody asks; the channel stays open all the same.
     let _ask = ask;
     let (file_changed, mut file_changes) = mpsc::channel(1);
-    if let Some(file) = options.config_file.clone() {
-        let mut watcher = Watcher::new(file);
+    if let Some(mut watcher) = watcher {
         watching.spawn(async move {
             loop {
                 watcher.changed().await;
@@ -169,7 +170,11 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
             },
             Some(()) = file_changes.recv() => Input::Reload(Asked::ByFile),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Input::Deadline,
-            () = wall_sleep(wall_deadline), if wall_deadline.is_some() => Input::Deadline,
+            () = wall_sleep(wall_deadline), if wall_deadline.is_some() => {
+                // A pause or quiet hours begin or end.
+                session.status_stale = true;
+                Input::Deadline
+            }
             () = sleep_until(tidying.unwrap_or_else(Instant::now)), if tidying.is_some() => {
                 session.tidy();
                 continue;
@@ -187,7 +192,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 Some(knock) = knocks.recv() => session.turn([Input::Knock(knock)]),
                 Some(ended) = session.runs.join_next() => session.turn(finished(ended)),
                 () = closed(leaving.as_mut()), if leaving.is_some() => leaving = None,
-                // A second signal is at once: what runs is killed with its handles.
+                // A second signal is at once: what still runs is killed below.
                 Some(Signal::Stop) = signals.recv() => break,
             }
         }
@@ -195,6 +200,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     if timeout(FAREWELL, farewell).await.is_err() {
         tracing::warn!("not everything ended in time");
     }
+    session.runs.shutdown().await;
     session.write_what_is_missing();
     let _ = timeout(DESKTOP_FAREWELL, async {
         session.link.close().await;
@@ -290,9 +296,13 @@ impl Session {
     fn turn(&mut self, inputs: impl IntoIterator<Item = Input>) {
         let mut changes = Vec::new();
         let mut effects = Vec::new();
+        let mut has_new_follower = false;
         for input in inputs {
+            has_new_follower |= matches!(&input, Input::Ask(ask) if ask.request == control::Request::Follow);
             self.status_stale |= !matches!(input, Input::Deadline);
             for effect in self.app.on_input(input, Now::read()) {
+                // Also where only time has passed: a run may have begun.
+                self.status_stale = true;
                 match effect {
                     Effect::Log { level, lines } => lines.iter().for_each(|line| log(level, line)),
                     Effect::Record(more) => changes.extend(more),
@@ -302,6 +312,10 @@ impl Session {
         }
         if !changes.is_empty() {
             self.write(&changes);
+        }
+        if has_new_follower {
+            // It compares what is there with its answer: nothing older may be left.
+            self.status.send_replace(self.app.status_json());
         }
         effects.into_iter().for_each(|effect| self.perform(effect));
         self.tell_followers();
@@ -372,12 +386,8 @@ impl Session {
     fn tell_followers(&mut self) {
         if self.status_stale && self.is_followed() && self.status_told.elapsed() >= STATUS_PERIOD {
             (self.status_stale, self.status_told) = (false, Instant::now());
-            let now = self.app.status_json();
-            self.status.send_if_modified(|told| {
-                let changed = *told != now;
-                *told = now;
-                changed
-            });
+            // Each follower knows by itself what it was told last.
+            self.status.send_replace(self.app.status_json());
         }
     }
 
@@ -435,7 +445,12 @@ impl Session {
             Some(listening) if config.listen == self.config.listen => listening.reconfigure(&config),
             _ => {
                 // The new address is bound before the old one is let go.
-                let opened = Listening::open(&config, &self.knock).await;
+                let opened = match Listening::open(&config, &self.knock).await {
+                    Err(error) if is_in_use(&error) && self.is_in_its_own_way(&config) => {
+                        self.listen_instead(&config).await
+                    }
+                    opened => opened,
+                };
                 let opened = opened.map_err(|error| vec![Problem::error(format!("{error:#}"))])?;
                 if let Some(old) = self.listening.replace(opened) {
                     // It ends by itself, after its last answers.
@@ -454,6 +469,41 @@ impl Session {
         self.stand();
         let listening = self.listening.iter().map(Listening::url).collect();
         Ok(Input::Reloaded { config, warnings, listening })
+    }
+
+    /// `0.0.0.0:1` can't be bound while `127.0.0.1:1` is, nor the other way round.
+    fn is_in_its_own_way(&self, config: &Config) -> bool {
+        self.listening.as_ref().is_some_and(|listening| listening.address().port() == config.listen.port())
+    }
+
+    /// Lets the old address go first; it comes back where the new one can't be had.
+    async fn listen_instead(&mut self, config: &Config) -> anyhow::Result<Listening> {
+        let before = self.listening.take().map(|old| {
+            let address = old.address();
+            drop(old.close());
+            Config { listen: address, ..(*self.config).clone() }
+        });
+        let opened = self.listen_soon(config).await;
+        if opened.is_err()
+            && let Some(before) = before
+        {
+            self.listening = self.listen_soon(&before).await.ok();
+            self.stand();
+        }
+        opened
+    }
+
+    /// The old socket is closed in a moment, by its own task.
+    async fn listen_soon(&self, config: &Config) -> anyhow::Result<Listening> {
+        let given_up = Instant::now() + Duration::from_secs(1);
+        loop {
+            match Listening::open(config, &self.knock).await {
+                Err(error) if is_in_use(&error) && Instant::now() < given_up => {
+                    tokio::time::sleep(Duration::from_millis(10)).await
+                }
+                opened => return opened,
+            }
+        }
     }
 
     fn read_configuration(&self, asked: Asked) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
@@ -483,6 +533,11 @@ impl Session {
         }
         Ok((config, problems))
     }
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    let error = error.root_cause().downcast_ref::<std::io::Error>();
+    error.is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }
 
 fn log(level: tracing::Level, line: &str) {

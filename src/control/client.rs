@@ -22,7 +22,11 @@ pub fn ask(
     stream.set_write_timeout(patience)?;
     stream.set_read_timeout(patience)?;
     let asked = serde_json::to_string(&Asked { version: VERSION, request }).map_err(io::Error::from)?;
-    stream.write_all(format!("{asked}\n").as_bytes())?;
+    match stream.write_all(format!("{asked}\n").as_bytes()) {
+        // It has refused us already, and said why.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written?,
+    }
     let mut lines = BufReader::new(stream);
     loop {
         let mut line = String::new();

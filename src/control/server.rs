@@ -140,10 +140,9 @@ impl Server {
                 () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
                 Some(_) = clients.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) if clients.len() < MAX_CLIENTS && is_ours(&stream) => {
-                        clients.spawn(client(stream, asks.clone(), status.clone()));
-                    }
-                    Ok((stream, _)) => refuse(&stream),
+                    Ok((stream, _)) if !is_ours(&stream) => refuse(&stream, "this program belongs to another user"),
+                    Ok((stream, _)) if clients.len() >= MAX_CLIENTS => refuse(&stream, "too many clients"),
+                    Ok((stream, _)) => drop(clients.spawn(client(stream, asks.clone(), status.clone()))),
                     Err(error) => {
                         tracing::warn!("control socket: {error}");
                         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -159,8 +158,8 @@ impl Server {
 }
 
 /// One line says why; nobody waits until it is read.
-fn refuse(stream: &UnixStream) {
-    let reply = serde_json::to_string(&Reply::failed("too many clients")).unwrap_or_default();
+fn refuse(stream: &UnixStream, why: &str) {
+    let reply = serde_json::to_string(&Reply::failed(why)).unwrap_or_default();
     let _ = stream.try_write(format!("{reply}\n").as_bytes());
 }
 
@@ -180,15 +179,18 @@ async fn client(stream: UnixStream, asks: mpsc::Sender<Ask>, mut status: watch::
     let gone = async { while let Ok(1..) = reading.read(&mut rest).await {} };
     let answered = async {
         let follows = request == Request::Follow;
-        status.mark_unchanged();
         let (reply, answer) = oneshot::channel();
         if asks.send(Ask { request, reply }).await.is_err() {
             return;
         }
         let mut answer = answer.await.unwrap_or_else(|_| Reply::failed("the program is stopping"));
-        // Only the newest is kept for a follower that reads slowly.
-        while write(&mut writing, &answer).await.is_ok() && follows && status.changed().await.is_ok() {
-            answer = Reply::status(status.borrow_and_update().clone());
+        while write(&mut writing, &answer).await.is_ok() && follows {
+            // Only the newest is kept for a follower that reads slowly.
+            let told = answer.status.take();
+            match status.wait_for(|now| told.as_ref() != Some(now)).await {
+                Ok(now) => answer = Reply::status(now.clone()),
+                Err(_) => return,
+            }
         }
     };
     tokio::select! {
