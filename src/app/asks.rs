@@ -130,7 +130,6 @@ impl App {
         // What was wrong is mended: nobody need be told any more.
         self.announcement = None;
         self.config = config;
-        tracing::info!("configuration reloaded");
     }
 
     /// Nobody waits for a handler that is no more.

@@ -11,6 +11,8 @@ use super::{Choice, PauseFor};
 /// Longer menu lines are cut: some panels make the menu as wide as its longest line.
 const LINE: usize = 60;
 const PROBLEM_LINES: usize = 3;
+/// A problem names its place, which is long.
+const PROBLEM_LINE: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrayView {
@@ -97,7 +99,7 @@ pub fn menu(status: &Status) -> Vec<Entry> {
         entries: status.handlers.iter().map(handler_entry).collect(),
     });
     entries.extend(pause(status));
-    let problems = status.problems.iter().map(|problem| Entry::Label(format!("⚠ {}", shorten(problem, LINE))));
+    let problems = status.problems.iter().map(|problem| Entry::Label(format!("⚠ {}", shorten(problem, PROBLEM_LINE))));
     entries.extend(problems.chain(iter::repeat(Entry::Hidden)).take(PROBLEM_LINES));
     entries.push(Entry::Separator);
     let configuration =
