@@ -505,7 +505,8 @@ mod tests {
     }
 
     fn kill(pid: &str) {
-        std::process::Command::new("kill").arg(pid).status().expect("`kill` is installed");
+        let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     }
 
     fn alive(pid: &str) -> bool {
