@@ -48,7 +48,7 @@ fn can_mount() -> bool {
 fn inside(daemon: &Running, script: &str) -> String {
     let target = daemon.pid().to_string();
     let mut command = Command::new("nsenter");
-    command.args(["--mount", "--target", &target, "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_mailknock")]);
+    command.args(["--mount", "--root", "--target", &target, "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_mailknock")]);
     command.env("HOME", daemon.home()).env("XDG_STATE_HOME", daemon.recipe().path("state")).stdin(Stdio::null());
     let output = command.output().expect("it is installed");
     let error = String::from_utf8_lossy(&output.stderr);
