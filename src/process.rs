@@ -505,8 +505,8 @@ mod tests {
     }
 
     fn kill(pid: &str) {
-        let pid = rustix::process::Pid::from_raw(pid.parse().unwrap()).unwrap();
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let pid = pid.parse().ok().and_then(rustix::process::Pid::from_raw).expect("a process id");
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is alive");
     }
 
     fn alive(pid: &str) -> bool {
