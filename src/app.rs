@@ -22,7 +22,7 @@ use crate::control::{Ask, Reply};
 use crate::desktop::menu::{TrayView, tray_view};
 use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, Request, Slot, Wanted};
 use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
-use crate::event::{EntryId, Event, EventKind};
+use crate::event::{EntryId, Event};
 use crate::handler::notify::{what, who};
 use crate::handler::{Act, Batch, Kind, Told, field};
 use crate::listener::{Knock, Taken};
@@ -60,11 +60,10 @@ pub enum Input {
     Ask(Ask),
     /// The configuration's file has changed, or somebody wants it read again.
     Reload(Asked),
-    /// A configuration to go on with, and where it is listened now.
+    /// A configuration to go on with.
     Reloaded {
         config: Arc<Config>,
         warnings: Vec<Problem>,
-        listening: Vec<String>,
     },
     NotReloaded(Vec<Problem>),
     /// How the record is; none where all is well.
@@ -128,8 +127,6 @@ pub struct App {
     quiet_until: Option<Timestamp>,
     /// Somebody ended the quiet hours early; they would have lasted until then.
     unquiet_until: Option<Timestamp>,
-    /// Popups were held and may be shown again: what waited comes as one.
-    released: bool,
     new: u32,
     looked: bool,
     standing_problems: Vec<String>,
@@ -183,7 +180,6 @@ impl App {
             paused,
             quiet_until: None,
             unquiet_until: None,
-            released: false,
             new: 0,
             looked: false,
             standing_problems,
@@ -219,10 +215,7 @@ impl App {
             Input::Desktop(event) => self.on_desktop(event, now, &mut effects),
             Input::Ask(ask) => self.on_ask(ask, now, &mut effects),
             Input::Reload(asked) => effects.push(Effect::Reload { asked, reply: None }),
-            Input::Reloaded { config, warnings, listening } => {
-                self.listening = listening;
-                self.reloaded(config, &warnings, now, &mut effects);
-            }
+            Input::Reloaded { config, warnings } => self.reloaded(config, &warnings, now, &mut effects),
             Input::NotReloaded(problems) => self.not_reloaded(&problems),
             Input::Record(fault) => self.record_is(fault),
             Input::Deadline => {}
@@ -232,12 +225,13 @@ impl App {
             }
         }
         self.look_at_the_clock(now);
-        self.released = !could_show && self.popups_may() == PopupsMay::Shown;
         self.announce(&mut effects);
         if !self.stopping {
             let popups = self.popups_may();
+            // Popups were held and may be shown again: what waited comes as one.
+            let mode = if !could_show && popups == PopupsMay::Shown { Mode::Together } else { Mode::Each };
             let starts = self.dispatcher.start_due(&mut self.store, popups, now);
-            self.begin(starts, now, &mut effects);
+            self.begin(starts, mode, now, &mut effects);
         }
         self.settle(now);
         self.refresh_tray(now, &mut effects);
@@ -326,7 +320,7 @@ impl App {
     }
 
     /// Does what runs are for.
-    fn begin(&mut self, starts: Vec<Start>, now: Now, effects: &mut Vec<Effect>) {
+    fn begin(&mut self, starts: Vec<Start>, mode: Mode, now: Now, effects: &mut Vec<Effect>) {
         for Start { run, handler, trigger, entries } in starts {
             let told = |entry: &Entry| Told {
                 entry: entry.id,
@@ -346,7 +340,6 @@ impl App {
                 }
                 Act::Popups => {
                     let Kind::Notify(notify) = &handler.kind else { continue };
-                    let mode = if self.released { Mode::Together } else { Mode::Each };
                     let requests = self.popups.present(notify, &handler.name, &entries, mode, now.instant);
                     for request in requests {
                         if let Request::Show { slot, .. } = &request {
@@ -434,7 +427,9 @@ impl App {
             Some(format!("{}: {}{said}", handler.name, last.result))
         });
         let record = self.record_fault.as_ref().map(ToString::to_string);
-        let recent = self.store.recent().filter(|entry| is_worth_a_line(&entry.event)).map(|entry| Recent {
+        // Changes of flags come by the dozen and say nothing to a person.
+        let is_worth_a_line = |entry: &&Entry| !entry.event.is_noise() && !entry.event.settles_message();
+        let recent = self.store.recent().filter(is_worth_a_line).map(|entry| Recent {
             entry: entry.id,
             at: entry.at,
             who: who(&entry.event),
@@ -458,12 +453,6 @@ impl App {
             has_configuration: self.has_configuration,
         }
     }
-}
-
-/// Changes of flags come by the dozen and say nothing to a person.
-fn is_worth_a_line(event: &Event) -> bool {
-    use EventKind::{FlagsClear, FlagsSet, MessageExpunge, MessageRead, MessageTrash};
-    !matches!(event.kind, FlagsClear | FlagsSet | MessageExpunge | MessageRead | MessageTrash)
 }
 
 #[cfg(test)]

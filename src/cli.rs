@@ -19,8 +19,9 @@ use clap::{ArgAction, Parser, Subcommand};
 use crate::clock::time_of_day;
 use crate::config::Config;
 use crate::control;
+use crate::event::Event;
 use crate::handler::field;
-use crate::handler::notify::{what, who};
+use crate::handler::notify::line;
 use crate::mime::one_line;
 use crate::paths;
 use crate::problem::Problem;
@@ -163,15 +164,11 @@ fn ask_once(
 
 /// An event on the terminal: `14:05 MessageNew 11@3 INBOX: Jörg Müller: Grüße`.
 fn print_entry(entry: &Entry) {
-    let event = &entry.event;
+    terminal::print(&format!("{} {}", time_of_day(entry.at), in_one_line(&entry.event)));
+}
+
+/// `MessageNew 11@3 INBOX: Jörg Müller: Grüße`.
+fn in_one_line(event: &Event) -> String {
     let folder = field(event, "folder").map(|folder| format!(" {folder}")).unwrap_or_default();
-    let line = format!(
-        "{} {} {}{folder}: {}: {}",
-        time_of_day(entry.at),
-        one_line(event.kind.name()),
-        one_line(&event.user),
-        who(event),
-        what(event)
-    );
-    terminal::print(&line);
+    format!("{} {}{folder}: {}", one_line(event.kind.name()), one_line(&event.user), line(event))
 }

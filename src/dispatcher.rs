@@ -77,16 +77,9 @@ impl Dispatcher {
     pub fn start_due(&mut self, store: &mut Store, popups: Popups, now: Now) -> Vec<Start> {
         let mut starts = Vec::new();
         for at in 0..self.lanes.len() {
-            let lane = &self.lanes[at];
-            if !lane.may_run(popups) || self.is_locked_out(at) {
-                continue;
+            if let Due::Now(trigger) = self.due(at, store, popups, now) {
+                starts.push(self.start(at, trigger, store, now));
             }
-            let trigger = match lane.schedule.due(now.instant) {
-                _ if lane.fetch_wanted => Trigger::Fetch,
-                Due::Now(trigger) if trigger != Trigger::Event || store.is_waiting(&lane.handler.name) => trigger,
-                _ => continue,
-            };
-            starts.push(self.start(at, trigger, store, now));
         }
         starts
     }
@@ -174,14 +167,26 @@ impl Dispatcher {
 
     /// When the next run is due; none while nothing waits.
     pub fn deadline(&self, store: &Store, popups: Popups, now: Now) -> Option<Instant> {
-        let due = |lane: &Lane| match lane.schedule.due(now.instant) {
+        let instant = |at: usize| match self.due(at, store, popups, now) {
             Due::At(then) => Some(then),
             // Its time came since the last look.
-            Due::Now(trigger) if trigger != Trigger::Event || store.is_waiting(&lane.handler.name) => Some(now.instant),
-            Due::Now(_) | Due::Never => None,
+            Due::Now(_) => Some(now.instant),
+            Due::Never => None,
         };
-        let may_run = |at: &usize| self.lanes[*at].may_run(popups) && !self.is_locked_out(*at);
-        (0..self.lanes.len()).filter(may_run).filter_map(|at| due(&self.lanes[at])).min()
+        (0..self.lanes.len()).filter_map(instant).min()
+    }
+
+    /// When a handler's next run is due, all things considered.
+    fn due(&self, at: usize, store: &Store, popups: Popups, now: Now) -> Due {
+        let lane = &self.lanes[at];
+        if !lane.may_run(popups) || self.is_locked_out(at) {
+            return Due::Never;
+        }
+        match lane.schedule.due(now.instant) {
+            _ if lane.fetch_wanted => Due::Now(Trigger::Fetch),
+            Due::Now(Trigger::Event) if !store.is_waiting(&lane.handler.name) => Due::Never,
+            due => due,
+        }
     }
 
     pub fn status(&self) -> Vec<HandlerStatus> {

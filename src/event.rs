@@ -143,6 +143,12 @@ impl Event {
         matches!(self.kind, EventKind::MessageRead | EventKind::MessageTrash | EventKind::MessageExpunge)
     }
 
+    /// Whether this is a change of flags: they come by the dozen.
+    pub fn is_noise(&self) -> bool {
+        use EventKind::{FlagsClear, FlagsSet, MessageRead, MessageTrash};
+        matches!(self.kind, FlagsClear | FlagsSet | MessageRead | MessageTrash)
+    }
+
     /// Whether this says that a message came in.
     pub fn is_new_mail(&self) -> bool {
         self.kind == EventKind::MessageNew

@@ -32,7 +32,7 @@ use tokio::time::timeout;
 use crate::config::Config;
 use crate::event::Event;
 use crate::store::fingerprint;
-use crate::wire::format_for;
+use crate::wire::WireFormat;
 use body::Budget;
 use connections::{Connections, Place};
 use framing::{Framing, Watched};
@@ -75,7 +75,6 @@ pub struct Doors(Arc<RwLock<Arc<Shared>>>);
 struct Shared {
     rules: Rules,
     timeout: Duration,
-    max_body: usize,
     places: Semaphore,
     budget: Budget,
     knocks: mpsc::Sender<Knock>,
@@ -214,10 +213,10 @@ async fn receive(State(doors): State<Doors>, request: Request) -> Response {
     });
     let answer = match verdict {
         Ok(Target::Alive) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Target::Notify { media_type }) => {
+        Ok(Target::Notify { format }) => {
             let date = head.headers.get(header::DATE).map(|date| date.as_bytes());
             let left = shared.timeout.saturating_sub(began.elapsed());
-            let taken = timeout(left, take_in(&shared, &media_type, date, body, &peer)).await;
+            let taken = timeout(left, take_in(&shared, format, date, body, &peer)).await;
             match taken.unwrap_or_else(|_| Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, "the request took too long")))
             {
                 Ok(()) => ([(header::CONTENT_TYPE, "application/json")], r#"{"success":true}"#).into_response(),
@@ -232,18 +231,16 @@ async fn receive(State(doors): State<Doors>, request: Request) -> Response {
 /// Reads the body, makes events of it and waits until they are on record.
 async fn take_in(
     shared: &Shared,
-    media_type: &str,
+    format: &dyn WireFormat,
     date: Option<&[u8]>,
     body: Body,
     peer: &Peer,
 ) -> Result<(), Refusal> {
     let receiving = peer.place.receive();
-    let body = body::read(body, shared.max_body, &shared.budget).await?;
+    let body = body::read(body, shared.rules.max_body, &shared.budget).await?;
     drop(receiving);
     let _working = peer.place.work();
     let _place = shared.places.acquire().await.map_err(|_| Refusal::stopping())?;
-    let format = format_for(media_type)
-        .ok_or_else(|| Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "this content type is not understood"))?;
     let mut events = format
         .parse(&body.bytes)
         .map_err(|error| Refusal::new(StatusCode::BAD_REQUEST, format!("{}: {error}", format.name())))?;
@@ -308,7 +305,6 @@ impl Shared {
         Self {
             rules: Rules::new(config),
             timeout: config.timeout,
-            max_body: config.max_body,
             places: Semaphore::new(config.max_connections),
             budget: Budget::new(MAX_BODIES),
             knocks,

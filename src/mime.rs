@@ -5,7 +5,7 @@ mod clean;
 mod words;
 
 pub use address::originator;
-pub use clean::{one_line, paragraph, shorten};
+pub use clean::{cut, one_line, paragraph, shorten};
 
 use crate::event::Subject;
 

@@ -7,18 +7,24 @@ pub const IMSERIOUS_CONFIG: &str = "/usr/local/etc/imserious.toml";
 
 /// `$XDG_CONFIG_HOME/mailknock/config.toml`, or the platform's equivalent; none without a home directory.
 pub fn config_file() -> Option<PathBuf> {
-    let directories = directories::ProjectDirs::from("", "", "mailknock")?;
-    Some(directories.config_dir().join("config.toml"))
+    Some(project()?.config_dir().join("config.toml"))
+}
+
+fn project() -> Option<directories::ProjectDirs> {
+    directories::ProjectDirs::from("", "", "mailknock")
+}
+
+fn state_directory() -> Option<PathBuf> {
+    let directories = project()?;
+    Some(directories.state_dir().unwrap_or(directories.data_local_dir()).to_owned())
 }
 
 /// The record on disk; its own for each machine that shares a home directory. None without a home directory.
 pub fn record_file() -> Option<PathBuf> {
-    let directories = directories::ProjectDirs::from("", "", "mailknock")?;
-    let state = directories.state_dir().unwrap_or(directories.data_local_dir());
     let machine = std::fs::read_to_string("/etc/machine-id").ok().filter(|id| id.trim().len() >= 8);
     let machine = machine.map(|id| id.chars().take(8).collect()).or_else(host_name).unwrap_or_default();
     let machine: String = machine.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
-    Some(state.join(format!("record-{machine}.sqlite")))
+    Some(state_directory()?.join(format!("record-{machine}.sqlite")))
 }
 
 /// Where the control socket and the lock are: `$XDG_RUNTIME_DIR/mailknock`, else `/run/user/UID/mailknock`, else the
@@ -38,8 +44,7 @@ pub fn runtime_directory() -> Option<PathBuf> {
             return Some(below(directory));
         }
     }
-    let directories = directories::ProjectDirs::from("", "", "mailknock")?;
-    Some(directories.state_dir().unwrap_or(directories.data_local_dir()).join("run"))
+    Some(state_directory()?.join("run"))
 }
 
 /// A path as people write it: below the home directory it begins with `~`.

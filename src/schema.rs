@@ -256,10 +256,7 @@ impl Default for Retention {
 const MAX_AT_REST: usize = 8 * 1024;
 
 fn cut(text: &mut String) {
-    if text.len() > MAX_AT_REST {
-        let end = (0..=MAX_AT_REST).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
-    }
+    text.truncate(mime::cut(text, MAX_AT_REST).len());
 }
 
 #[cfg(test)]

@@ -484,8 +484,7 @@ fn text_length(event: &Event) -> usize {
 
 fn cut(mut event: Event) -> Event {
     for text in texts(&mut event) {
-        let end = (0..=CUT_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(crate::mime::cut(text, CUT_TEXT).len());
     }
     event
 }

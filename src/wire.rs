@@ -18,6 +18,12 @@ pub trait WireFormat: Sync {
     fn parse(&self, body: &[u8]) -> Result<Vec<Event>, WireError>;
 }
 
+impl std::fmt::Debug for dyn WireFormat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 pub static FORMATS: &[&dyn WireFormat] = &[&json::Json];
 
 /// The format for a media type.

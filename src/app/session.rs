@@ -116,7 +116,8 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     if let Some(record) = record.as_mut().filter(|_| !loaded.groups.is_empty()) {
         record.forget_groups();
     }
-    let app = App::new(config.clone(), options.config_file.clone(), &[], wanted, loaded, Now::read());
+    let warnings = if listening.is_some() { options.problems.as_slice() } else { &[] };
+    let app = App::new(config.clone(), options.config_file.clone(), warnings, wanted, loaded, Now::read());
     let mut session = Session {
         app,
         config,
@@ -141,9 +142,8 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     session.stand();
     session.turn([match session.listening {
         Some(_) => Input::Deadline,
-        None => Input::NotReloaded(options.problems.clone()),
+        None => Input::NotReloaded(options.problems),
     }]);
-    session.warn_of(&options.problems);
     session.report_record();
 
     while !session.is_stopping() {
@@ -365,13 +365,6 @@ impl Session {
         let listening = self.listening.iter().map(Listening::url).collect();
         let has_file = self.config_file.as_ref().is_some_and(|file| file.exists());
         self.app.stands_on(listening, self.record.is_some(), has_file);
-    }
-
-    fn warn_of(&mut self, problems: &[Problem]) {
-        if self.listening.is_some() && !problems.is_empty() {
-            let listening = self.listening.iter().map(Listening::url).collect();
-            self.turn([Input::Reloaded { config: self.config.clone(), warnings: problems.to_vec(), listening }]);
-        }
     }
 
     /// When followers are due to be told.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::desktop::ClosedBy;
 use crate::desktop::menu::IconState;
+use crate::event::EventKind;
 use crate::mime;
 use crate::process::Exit;
 

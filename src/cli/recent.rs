@@ -7,8 +7,6 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::control::{Next, Reply, Request, ask};
-use crate::handler::field;
-use crate::handler::notify::{what, who};
 use crate::mime::one_line;
 use crate::paths;
 use crate::store::record;
@@ -86,8 +84,6 @@ fn print(entry: &Entry, as_json: bool) {
 /// `2026-11-21 14:05 MessageNew alice INBOX: Jörg Müller: Grüße [notify: shown; fetch: done]`.
 fn line(entry: &Entry) -> String {
     let at = entry.at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M").to_string();
-    let event = &entry.event;
-    let folder = field(event, "folder").map(|folder| format!(" {folder}")).unwrap_or_default();
     let fates: Vec<String> = entry
         .deliveries
         .iter()
@@ -98,11 +94,5 @@ fn line(entry: &Entry) -> String {
         })
         .collect();
     let fate = if fates.is_empty() { "no handler".to_owned() } else { fates.join("; ") };
-    format!(
-        "{at} {} {}{folder}: {}: {} [{fate}]",
-        one_line(event.kind.name()),
-        one_line(&event.user),
-        who(event),
-        what(event)
-    )
+    format!("{at} {} [{fate}]", super::in_one_line(&entry.event))
 }

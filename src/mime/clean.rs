@@ -78,6 +78,15 @@ fn joins_pictures(c: char) -> bool {
     matches!(c, '\u{200d}' | '\u{fe00}'..='\u{fe0f}' | '\u{1f000}'..='\u{1faff}' | '\u{2600}'..='\u{27bf}')
 }
 
+/// At most `max` bytes, and no half character.
+pub fn cut(text: &str, max: usize) -> &str {
+    let mut end = text.len().min(max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// At most `max` graphemes, the last one an ellipsis where something was cut.
 pub fn shorten(text: &str, max: usize) -> String {
     if text.graphemes(true).nth(max).is_none() {

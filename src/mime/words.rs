@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use super::clean::cut;
+
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -62,14 +64,6 @@ pub fn decode(raw: &str) -> Cow<'_, str> {
     flush(&mut run, &mut text);
     text.push_str(rest);
     Cow::Owned(text)
-}
-
-fn cut(text: &str, max: usize) -> &str {
-    let mut end = text.len().min(max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 struct Word<'a> {

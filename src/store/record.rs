@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 
 use super::seen::MAX_IDENTITIES;
 use super::{Change, Delivery, DeliveryState, Entry, Loaded, RunId};
-use crate::event::{EntryId, Event, EventKind};
+use crate::event::{EntryId, Event};
 use crate::process::GroupId;
 use crate::schema::{Content, EventJson, Retention};
 use crate::status::Paused;
@@ -85,10 +85,10 @@ impl Record {
             accepted_since_pruning: 0,
         };
         let mut moved = None;
-        let mut loaded = record.connect();
+        let mut loaded = record.connect().and_then(|connection| load(connection));
         if let Err(Failure::Corrupt) = loaded {
             moved = Some(record.move_aside());
-            loaded = record.connect();
+            loaded = record.connect().and_then(|connection| load(connection));
         }
         let loaded = loaded.unwrap_or_else(|failure| {
             record.fault = Some(failure.into());
@@ -145,21 +145,19 @@ impl Record {
     }
 
     fn try_write(&mut self, changes: &[Change]) -> Result<(), Failure> {
-        if self.connection.is_none() {
-            self.connect()?;
-        }
         let retention = self.retention;
-        let Some(connection) = &mut self.connection else { return Ok(()) };
-        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let accepted = changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
+        let unpruned = self.accepted_since_pruning + accepted;
+        let transaction = self.connect()?.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         for change in changes {
             apply(&transaction, change, retention.content)?;
         }
-        self.accepted_since_pruning += changes.iter().filter(|change| matches!(change, Change::Put { .. })).count();
-        if self.accepted_since_pruning >= PRUNED_AFTER {
-            self.accepted_since_pruning = 0;
+        let is_pruned = unpruned >= PRUNED_AFTER;
+        if is_pruned {
             prune(&transaction, retention)?;
         }
         transaction.commit()?;
+        self.accepted_since_pruning = if is_pruned { 0 } else { unpruned };
         self.writes_since_checkpoint += 1;
         Ok(())
     }
@@ -209,7 +207,16 @@ impl Record {
         })
     }
 
-    fn connect(&mut self) -> Result<Loaded, Failure> {
+    /// The connection, begun where there is none.
+    fn connect(&mut self) -> Result<&mut Connection, Failure> {
+        let connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.begin()?,
+        };
+        Ok(self.connection.insert(connection))
+    }
+
+    fn begin(&self) -> Result<Connection, Failure> {
         create_private(&self.path)?;
         let connection = Connection::open_with_flags(
             &self.path,
@@ -234,9 +241,7 @@ impl Record {
             connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {LAYOUT}; COMMIT"))?;
         }
         connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let loaded = load(&connection)?;
-        self.connection = Some(connection);
-        Ok(loaded)
+        Ok(connection)
     }
 
     fn move_aside(&mut self) -> String {
@@ -418,11 +423,6 @@ fn is_on_network(_path: &Path) -> bool {
     false
 }
 
-fn is_noise(kind: &EventKind) -> bool {
-    use EventKind::{FlagsClear, FlagsSet, MessageRead, MessageTrash};
-    matches!(kind, FlagsClear | FlagsSet | MessageRead | MessageTrash)
-}
-
 const WAITING: i64 = 0;
 const RUNNING: i64 = 1;
 const FINISHED: i64 = 2;
@@ -494,7 +494,7 @@ fn put(transaction: &Transaction<'_>, entry: &Entry, identity: Option<u64>, cont
     transaction.prepare_cached("INSERT OR REPLACE INTO entry VALUES (?1, ?2, ?3, ?4)")?.execute(params![
         id,
         entry.at.as_millisecond(),
-        is_noise(&entry.event.kind),
+        entry.event.is_noise(),
         text
     ])?;
     transaction.prepare_cached("UPDATE last SET value = max(value, ?1) WHERE name = 'entry'")?.execute([id])?;

@@ -55,8 +55,7 @@ impl Session {
         }
         self.config = config.clone();
         self.stand();
-        let listening = self.listening.iter().map(Listening::url).collect();
-        Ok(Input::Reloaded { config, warnings, listening })
+        Ok(Input::Reloaded { config, warnings })
     }
 
     /// `0.0.0.0:1` can't be bound while `127.0.0.1:1` is, nor the other way round.

@@ -1,4 +1,5 @@
 use super::*;
+use crate::event::EventKind;
 use crate::store::Store;
 use std::path::PathBuf;
 
