@@ -27,7 +27,7 @@ use crate::handler::notify::{what, who};
 use crate::handler::{Act, Batch, Kind, Told, field};
 use crate::listener::{Knock, Taken};
 use crate::popups::{Mode, Popups};
-use crate::problem::Problem;
+use crate::problem::{EACH_TIME, Problem};
 use crate::process::{Ended, Exit, GroupId, Job};
 use crate::router::route;
 use crate::status::{LastRun, Paused, Recent, Status};
@@ -68,6 +68,8 @@ pub enum Input {
     NotReloaded(Vec<Problem>),
     /// How the record is; none where all is well.
     Record(Option<Fault>),
+    /// What is wrong with the password or the certificate of the listener.
+    Listener(Vec<String>),
     /// Nothing but time has passed.
     Deadline,
     Stop,
@@ -132,6 +134,7 @@ pub struct App {
     standing_problems: Vec<String>,
     /// Of the configuration, or of one that was not taken.
     config_problems: Vec<String>,
+    listener_problems: Vec<String>,
     /// Something to say as a popup of our own.
     announcement: Option<String>,
     fetchers: Vec<Fetcher>,
@@ -184,6 +187,7 @@ impl App {
             looked: false,
             standing_problems,
             config_problems: warnings.iter().map(|problem| problem.message.clone()).collect(),
+            listener_problems: Vec::new(),
             announcement: None,
             fetchers: Vec::new(),
             listening: Vec::new(),
@@ -218,6 +222,10 @@ impl App {
             Input::Reloaded { config, warnings } => self.reloaded(config, &warnings, now, &mut effects),
             Input::NotReloaded(problems) => self.not_reloaded(&problems),
             Input::Record(fault) => self.record_is(fault),
+            Input::Listener(problems) => {
+                problems.iter().for_each(|problem| tracing::warn!("{problem}"));
+                self.listener_problems = problems;
+            }
             Input::Deadline => {}
             Input::Stop => {
                 self.stopping = true;
@@ -259,6 +267,11 @@ impl App {
     /// Where events come in, in words, whether they are kept on disk, and whether there is a file to edit.
     pub fn stands_on(&mut self, listening: Vec<String>, has_record: bool, has_configuration: bool) {
         (self.listening, self.has_record, self.has_configuration) = (listening, has_record, has_configuration);
+    }
+
+    /// Problems that stay as long as we run.
+    pub fn stands_with(&mut self, problems: Vec<String>) {
+        self.standing_problems.extend(problems);
     }
 
     /// Everything that is not finished, for a record that has missed something.
@@ -445,6 +458,7 @@ impl App {
                 .config_problems
                 .iter()
                 .chain(&self.standing_problems)
+                .chain(&self.listener_problems)
                 .cloned()
                 .chain(record)
                 .chain(failed)

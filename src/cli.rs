@@ -22,6 +22,7 @@ use crate::control;
 use crate::event::Event;
 use crate::handler::field;
 use crate::handler::notify::line;
+use crate::listener::Identity;
 use crate::mime::one_line;
 use crate::paths;
 use crate::problem::Problem;
@@ -109,10 +110,23 @@ fn read(named: Option<&Path>) -> Read {
     match file {
         None => Read { config: Some(Config::default()), problems: Vec::new(), file: None },
         Some(file) => {
-            let (config, problems) = Config::load(&file);
+            let (mut config, mut problems) = Config::load(&file);
+            // What the file names must be there too: without its certificate nothing is listened to.
+            if let Some(tls) = config.as_ref().and_then(|config| config.tls.as_ref())
+                && let Err(problem) = Identity::load(tls)
+            {
+                problems.push(problem);
+                config = None;
+            }
             Read { config, problems, file: Some(file) }
         }
     }
+}
+
+/// What is wrong with how we were started, whatever the configuration says.
+fn standing_problems() -> Vec<String> {
+    let root = "running as root: whoever gets in here by mail gets everything; run it as the user who reads the mail";
+    crate::process::is_root().then(|| root.to_owned()).into_iter().collect()
 }
 
 fn print_problems(problems: &[Problem]) {

@@ -2,12 +2,13 @@
 
 mod auth;
 mod history;
+mod listen;
 mod log;
 mod pause;
 mod print;
+mod tls;
 mod tray;
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,13 +16,15 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::document::{Document, Table};
-use crate::handler::{Handler, parse_network};
+use crate::handler::Handler;
 use crate::problem::Problem;
 use crate::schema::Retention;
 
-pub use auth::Auth;
+pub use auth::{Auth, Pass};
+pub use listen::Address;
 pub use log::{Log, LogFormat};
 pub use pause::{Pause, QuietHours};
+pub use tls::Tls;
 pub use tray::{Click, Tray};
 
 /// The commented default configuration, as a user would edit it.
@@ -31,7 +34,8 @@ const MAX_FILE: u64 = 1024 * 1024;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    pub listen: SocketAddr,
+    /// Never empty, nothing twice.
+    pub listen: Vec<Address>,
     /// Networks that may notify.
     pub allow: Vec<IpNet>,
     /// Host names that are ours besides the obvious ones.
@@ -44,6 +48,7 @@ pub struct Config {
     /// Bytes.
     pub max_body: usize,
     pub auth: Option<Auth>,
+    pub tls: Option<Tls>,
     pub log: Log,
     pub tray: Tray,
     pub history: Retention,
@@ -54,16 +59,16 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let listen = SocketAddr::from(([127, 0, 0, 1], 12525));
         Self {
-            listen,
-            allow: loopback(),
+            listen: vec![Address::DEFAULT],
+            allow: listen::loopback(),
             hosts: Vec::new(),
             endpoint: "/notify".to_owned(),
             max_connections: 8,
             timeout: Duration::from_secs(5),
             max_body: 2 * 1024 * 1024,
             auth: None,
+            tls: None,
             log: Log::default(),
             tray: Tray::default(),
             history: Retention::default(),
@@ -73,21 +78,13 @@ impl Default for Config {
     }
 }
 
-fn loopback() -> Vec<IpNet> {
-    ["127.0.0.0/8", "::1/128"].map(|network| network.parse().expect("a network in CIDR notation")).into()
-}
-
-fn everywhere() -> Vec<IpNet> {
-    ["0.0.0.0/0", "::/0"].map(|network| network.parse().expect("a network in CIDR notation")).into()
-}
-
 impl Config {
     /// Reads a file. All its problems are found; with an error among them there is no configuration.
     pub fn load(path: &Path) -> (Option<Self>, Vec<Problem>) {
         let name = crate::paths::display(path);
         match read_file(path) {
             Ok(text) => Self::parse(&name, &text),
-            Err(error) => (None, vec![Problem::error(format!("failed to read {name}: {error}"))]),
+            Err(why) => (None, vec![Problem::error(format!("failed to read {name}: {why}"))]),
         }
     }
 
@@ -100,10 +97,8 @@ impl Config {
 
     fn read(root: &Table<'_, '_>) -> Option<Self> {
         let default = Self::default();
-        let listen = root.parsed("listen", parse_listen).unwrap_or(default.listen);
-        let auth = root.table("auth", Auth::read).flatten();
-        let has_auth = root.has("auth");
-        let allow = read_allow(root, listen.ip(), has_auth);
+        let listen = listen::read_listen(root);
+        let allow = listen::read_allow(root, &listen);
         let bounded = |number: u64, default| usize::try_from(number).unwrap_or(default);
         let config = Self {
             listen,
@@ -118,7 +113,8 @@ impl Config {
                 .get("max_body")
                 .and_then(|value| value.size(1024..=32 << 20))
                 .map_or(default.max_body, |bytes| bounded(bytes, default.max_body)),
-            auth,
+            auth: root.table("auth", Auth::read).flatten(),
+            tls: root.table("tls", Tls::read).flatten(),
             log: root.table("log", Log::read).unwrap_or_default(),
             tray: root.table("tray", Tray::read).unwrap_or_default(),
             history: root.table("history", history::read).unwrap_or_default(),
@@ -129,80 +125,25 @@ impl Config {
     }
 }
 
-impl Config {
-    /// In what this lets more people in than `other` does; none if in nothing.
-    pub fn is_wider_than(&self, other: &Self) -> Option<&'static str> {
-        let is_loopback = |config: &Self| config.listen.ip().to_canonical().is_loopback();
-        let is_covered = |network: &IpNet| other.allow.iter().any(|known| known.contains(network));
-        if self.auth.is_none() && other.auth.is_some() {
-            Some("it has no `[auth]` any more")
-        } else if !is_loopback(self)
-            && (is_loopback(other) || (self.listen.ip().is_unspecified() && !other.listen.ip().is_unspecified()))
-        {
-            Some("`listen` can be reached from more machines")
-        } else if !self.allow.iter().all(is_covered) {
-            Some("`allow` lets more networks in")
-        } else {
-            None
-        }
+fn read_file(path: &Path) -> Result<String, String> {
+    use std::io::Read;
+    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let metadata = file.metadata().map_err(|error| error.to_string())?;
+    if let Some(why) = crate::paths::is_unsafe(&metadata) {
+        return Err(format!("it {why}"));
     }
-}
-
-fn read_file(path: &Path) -> std::io::Result<String> {
-    use std::io::{Error, ErrorKind, Read};
     let mut text = String::new();
-    let file = std::fs::File::open(path)?;
-    if file.take(MAX_FILE + 1).read_to_string(&mut text)? as u64 > MAX_FILE {
-        return Err(Error::new(ErrorKind::FileTooLarge, "it is larger than 1 MiB"));
+    match file.take(MAX_FILE + 1).read_to_string(&mut text) {
+        Ok(length) if length as u64 <= MAX_FILE => Ok(text),
+        Ok(_) => Err("it is larger than 1 MiB".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
-    Ok(text)
-}
-
-fn parse_listen(text: &str) -> Result<SocketAddr, String> {
-    text.parse()
-        .map_err(|_| format!("`{text}` is no address with a port, such as \"127.0.0.1:12525\" or \"[::1]:12525\""))
 }
 
 fn parse_endpoint(text: &str) -> Result<String, String> {
     match text.starts_with('/') && text.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '?' | '#')) {
         true => Ok(text.to_owned()),
         false => Err(format!("`{text}` is no path; it begins with `/`, and has no blanks, `?` or `#`")),
-    }
-}
-
-/// Who may notify where nothing is said: this machine's own programs, or who knows the password.
-fn read_allow(root: &Table<'_, '_>, listen: IpAddr, has_auth: bool) -> Vec<IpNet> {
-    let value = root.get("allow");
-    let given = value.as_ref().and_then(|value| value.each_string(parse_network)).filter(|list| !list.is_empty());
-    let is_open = |networks: &[IpNet]| networks.iter().any(|network| network.prefix_len() == 0);
-    const AUTH: &str = "add `[auth]` with `user` and `pass`, or list the mail server's address in `allow`";
-    match (given, value) {
-        (Some(networks), Some(value)) => {
-            if is_open(&networks) && !has_auth {
-                value.fail::<()>(Problem::error("`allow` lets everybody in, without a password").suggest(AUTH));
-            }
-            warn_of_clear_passwords(root, listen, has_auth);
-            networks
-        }
-        _ if listen.to_canonical().is_loopback() => loopback(),
-        _ => {
-            if !has_auth && let Some(value) = root.get("listen") {
-                let problem = Problem::error("`listen` can be reached from other machines, by everybody");
-                value.fail::<()>(problem.suggest(AUTH));
-            }
-            warn_of_clear_passwords(root, listen, has_auth);
-            everywhere()
-        }
-    }
-}
-
-fn warn_of_clear_passwords(root: &Table<'_, '_>, listen: IpAddr, has_auth: bool) {
-    if has_auth
-        && !listen.to_canonical().is_loopback()
-        && let Some(value) = root.get("listen")
-    {
-        let problem = Problem::warning("the password and the mail's subjects cross the network in clear");
-        value.fail::<()>(problem.suggest("listen on 127.0.0.1 and let the mail server come through an SSH tunnel"));
     }
 }
 
@@ -251,30 +192,17 @@ mod tests {
     #[test]
     fn imseriouss_own_example_is_understood() {
         let config = good(include_str!("../tests/data/imserious-example.toml"));
-        assert_eq!(config.listen, "10.0.0.1:12525".parse().unwrap());
+        assert_eq!(config.listen, [Address::Tcp("10.0.0.1:12525".parse().unwrap())]);
         assert_eq!(config.allow, ["10.0.0.2/32".parse::<IpNet>().unwrap()]);
         assert_eq!(config.max_connections, 8);
         assert!(config.auth.is_some());
+        let tls = config.tls.unwrap();
+        assert_eq!(tls.key, Path::new("/etc/ssl/foo.example.com.key"));
+        assert_eq!(tls.periodic_reload, Some(Duration::from_secs(24 * 3600)));
         let handler = &config.handlers[0];
         assert_eq!(handler.timing.periodic, Some(Duration::from_secs(300)));
         assert_eq!(handler.timing.delay, Some(Duration::from_secs(5)));
         assert!(handler.fetch && handler.is_command());
-    }
-
-    #[test]
-    fn an_open_door_needs_a_key() {
-        assert!(problems("listen = \"0.0.0.0:1\"")[0].starts_with("f:1:10: `listen` can be reached"));
-        assert!(problems("allow = [\"::/0\"]")[0].contains("lets everybody in"));
-        assert_eq!(good("listen = \"[::1]:1\"").allow, loopback());
-        assert_eq!(good("listen = \"[::ffff:127.0.0.1]:1\"").allow, loopback());
-        assert_eq!(
-            good("listen = \"10.0.0.1:1\"\nallow = [\"10.0.0.2\"]").allow,
-            ["10.0.0.2/32".parse::<IpNet>().unwrap()]
-        );
-        let auth = "[auth]\nuser = \"u\"\npass = \"p\"";
-        assert_eq!(good(&format!("listen = \"10.0.0.1:1\"\n{auth}")).allow, everywhere());
-        assert!(problems(&format!("listen = \"10.0.0.1:1\"\n{auth}"))[0].contains("warning: the password"));
-        assert_eq!(good("allow = []").allow, loopback(), "as IMSErious: an empty list says nothing");
     }
 
     #[test]
@@ -296,26 +224,23 @@ mod tests {
     }
 
     #[test]
-    fn what_lets_more_people_in_is_noticed() {
-        let auth = "[auth]\nuser = \"u\"\npass = \"p\"";
-        let check = |new: &str, old: &str, expected: bool| {
-            assert_eq!(good(new).is_wider_than(&good(old)).is_some(), expected, "{new} after {old}");
-        };
-        check("", "", false);
-        check(auth, "", false);
-        check("", auth, true);
-        check("allow = [\"10.0.0.0/8\"]", "", true);
-        check("allow = [\"127.0.0.1\"]", "", false);
-        check(&format!("listen = \"10.0.0.1:1\"\n{auth}"), auth, true);
-        check(auth, &format!("listen = \"10.0.0.1:1\"\n{auth}"), false);
-        check("listen = \"127.0.0.1:7\"", "", false);
-    }
-
-    #[test]
     fn a_missing_or_huge_file_is_a_problem_not_a_crash() {
         let (config, problems) = Config::load(Path::new("/nonexistent/config.toml"));
         assert!(config.is_none() && problems[0].message.starts_with("failed to read /nonexistent/config.toml: "));
-        assert!(Config::load(Path::new("/dev/zero")).0.is_none());
+        let directory = tempfile::tempdir().unwrap();
+        let huge = directory.path().join("huge");
+        std::fs::write(&huge, "#".repeat(MAX_FILE as usize + 1)).unwrap();
+        assert!(Config::load(&huge).1[0].message.ends_with("it is larger than 1 MiB"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_can_write_is_no_configuration() {
+        use std::os::unix::fs::PermissionsExt;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        assert!(Config::load(file.path()).0.is_some());
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o666)).unwrap();
+        assert!(Config::load(file.path()).1[0].message.contains("others can write it"));
     }
 
     proptest::proptest! {

@@ -228,7 +228,9 @@ impl Lane {
 
 /// How a command's run went, in the words of menu and status.
 pub fn last_run(ended: &Ended, now: Now) -> LastRun {
-    let last_line = ended.tail.lines().map(crate::mime::one_line).rfind(|line| !line.is_empty());
+    // What it complained about comes last: the streams' own order is not to be had.
+    let lines = ended.stdout.lines().chain(ended.stderr.lines());
+    let last_line = lines.map(crate::mime::one_line).rfind(|line| !line.is_empty());
     LastRun {
         at: now.wall,
         result: ended.exit.to_string(),

@@ -291,6 +291,21 @@ impl<'d, 't> Value<'d, 't> {
         }
     }
 
+    /// A program and its arguments: words as a shell would split them, or a list.
+    pub fn command(&self) -> Option<Vec<String>> {
+        let words = match self.is_list() {
+            true => self.strings()?,
+            false => match shell_words::split(self.string()?) {
+                Ok(words) => words,
+                Err(_) => return self.fail(Problem::error(format!("`{}`: a quote is not closed", self.name))),
+            },
+        };
+        if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
+            return self.fail(Problem::error(format!("`{}` names no program", self.name)));
+        }
+        Some(words)
+    }
+
     pub fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
         let text = self.string()?;
         if let Some((_, choice)) = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)) {

@@ -18,6 +18,8 @@ pub enum EventKind {
     MessageNew,
     MessageRead,
     MessageTrash,
+    /// A request of a sender of ours that could not be understood: something happened, and nobody knows what.
+    Unreadable,
     Other(String),
 }
 
@@ -41,6 +43,7 @@ impl EventKind {
     pub fn from_name(name: &str) -> Self {
         Self::KNOWN
             .into_iter()
+            .chain([Self::Unreadable])
             .find(|kind| kind.name().eq_ignore_ascii_case(name))
             .unwrap_or_else(|| Self::Other(name.to_owned()))
     }
@@ -60,6 +63,7 @@ impl EventKind {
             Self::MessageNew => "MessageNew",
             Self::MessageRead => "MessageRead",
             Self::MessageTrash => "MessageTrash",
+            Self::Unreadable => "Unreadable",
             Self::Other(name) => name,
         }
     }
@@ -129,6 +133,12 @@ impl Event {
             message_id: None,
             remote: None,
         }
+    }
+
+    /// A request that could not be understood; why stands in the place of a subject.
+    pub fn unreadable(why: &str) -> Self {
+        let subject = Subject { raw: why.to_owned(), text: why.to_owned() };
+        Self { subject: Some(subject), ..Self::new(EventKind::Unreadable, "") }
     }
 
     /// Whether both are about one message: the same place in the same mailbox (RFC 9051 section 2.3.1.1).

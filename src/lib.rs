@@ -41,6 +41,7 @@ pub mod control;
 pub mod desktop;
 pub mod handler;
 pub mod config;
+pub mod secret;
 pub mod router;
 pub mod store;
 pub mod schedule;

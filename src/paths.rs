@@ -56,6 +56,48 @@ pub fn display(path: &Path) -> String {
     }
 }
 
+/// A path as people write it; the other way round than [`display`].
+pub fn expanded(text: &str) -> PathBuf {
+    let home = || directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
+    match text.strip_prefix("~/").and_then(|below| Some(home()?.join(below))) {
+        Some(path) => path,
+        None => PathBuf::from(text),
+    }
+}
+
+/// Why a file that we are to trust could be another user's work; none where it couldn't.
+#[cfg(unix)]
+pub fn is_unsafe(file: &std::fs::Metadata) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt;
+    let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    // Many systems give every user a group of its own, and let it write what the user makes.
+    let is_own_group = file.gid() == group && group == user;
+    if file.uid() != user && file.uid() != 0 {
+        Some("belongs to another user")
+    } else if file.mode() & 0o002 != 0 || (file.mode() & 0o020 != 0 && !is_own_group) {
+        Some("is not safe: others can write it; `chmod go-w` it")
+    } else {
+        None
+    }
+}
+
+#[cfg(not(unix))]
+pub fn is_unsafe(_file: &std::fs::Metadata) -> Option<&'static str> {
+    None
+}
+
+/// Whether users that have nothing to do with a file may read it.
+#[cfg(unix)]
+pub fn is_open(file: &std::fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    file.mode() & 0o004 != 0
+}
+
+#[cfg(not(unix))]
+pub fn is_open(_file: &std::fs::Metadata) -> bool {
+    false
+}
+
 /// The directories that may hold `applications/` and `mimeapps.list`, the user's first
 /// (XDG Base Directory and MIME applications specifications).
 #[cfg(all(unix, not(target_os = "macos")))]

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+/// The log's target for what is written each time: a person waits for it, or the configuration wants it. Other warnings
+/// are written once a minute.
+pub const EACH_TIME: &str = concat!(env!("CARGO_PKG_NAME"), "::each_time");
+
 /// Where in a file; both numbers count from 1, the column in characters.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {

@@ -70,8 +70,10 @@ impl fmt::Display for Exit {
 pub struct Ended {
     pub exit: Exit,
     pub elapsed: Duration,
-    /// The last 4 KiB of its output, then of its error output, as it printed them.
-    pub tail: String,
+    /// The last 4 KiB of its output, as it printed them.
+    pub stdout: String,
+    /// The last 4 KiB of its error output.
+    pub stderr: String,
     /// Something that it started still holds its output, and lives on for all we know.
     pub left_behind: bool,
 }
@@ -81,7 +83,10 @@ pub struct Ended {
 pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Receiver<bool>) -> Ended {
     let begun = std::time::Instant::now();
     let tails = Tails::default();
-    let ended = |exit, left_behind| Ended { exit, elapsed: begun.elapsed(), tail: tails.text(), left_behind };
+    let ended = |exit, left_behind| {
+        let (stdout, stderr) = (tails.stdout.text(), tails.stderr.text());
+        Ended { exit, elapsed: begun.elapsed(), stdout, stderr, left_behind }
+    };
     let mut spawned = spawn(&job);
     if spawned.as_ref().is_err_and(is_passing) {
         // Too many processes or files, for now.
@@ -243,6 +248,14 @@ fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 
+/// Whether we may do everything on this machine.
+pub fn is_root() -> bool {
+    #[cfg(unix)]
+    return rustix::process::geteuid().is_root();
+    #[cfg(not(unix))]
+    false
+}
+
 /// Starts a program that outlives us, and looks no further after it than to take its exit status.
 pub fn start_detached(words: &[String], environment: &[(&str, &str)]) -> Result<(), String> {
     let mut command = command(words);
@@ -357,21 +370,11 @@ impl Group {
     }
 }
 
-/// The ends of what a child printed. What it complained about comes last: the streams' own order is not to be had.
+/// The ends of what a child printed.
 #[derive(Clone, Default)]
 struct Tails {
     stdout: Tail,
     stderr: Tail,
-}
-
-impl Tails {
-    fn text(&self) -> String {
-        let (mut text, complaint) = (self.stdout.text(), self.stderr.text());
-        if !text.is_empty() && !complaint.is_empty() && !text.ends_with('\n') {
-            text.push('\n');
-        }
-        text + &complaint
-    }
 }
 
 /// The end of one stream.
@@ -428,8 +431,7 @@ mod tests {
     async fn exits_and_output_are_told() {
         let ended = run_shell("echo out; echo err >&2; exit 3", LONG).await;
         assert_eq!(ended.exit, Exit::Code(3));
-        assert_eq!(ended.tail, "out\nerr\n");
-        assert_eq!(run_shell("echo err >&2; printf out", LONG).await.tail, "out\nerr\n");
+        assert_eq!((&*ended.stdout, &*ended.stderr), ("out\n", "err\n"));
         assert_eq!(run_shell("kill -9 $$", LONG).await.exit, Exit::Signal(9));
     }
 
@@ -437,7 +439,7 @@ mod tests {
     async fn only_the_end_of_the_output_is_kept() {
         let ended = run_shell("yes x | head -c 300000; echo the end", LONG).await;
         assert_eq!(ended.exit, Exit::Code(0));
-        assert!(ended.tail.len() <= TAIL_BYTES && ended.tail.ends_with("the end\n"));
+        assert!(ended.stdout.len() <= TAIL_BYTES && ended.stdout.ends_with("the end\n"));
     }
 
     #[tokio::test]
@@ -455,14 +457,14 @@ mod tests {
         let ended = run_shell("sleep 30 & echo $!", LONG).await;
         assert_eq!((ended.exit, ended.left_behind), (Exit::Code(0), true));
         assert!(started.elapsed() < Duration::from_secs(10));
-        kill(ended.tail.trim());
+        kill(ended.stdout.trim());
     }
 
     #[tokio::test]
     async fn at_the_timeout_the_whole_group_ends() {
         let ended = run_shell("sleep 30 & echo $!; wait", Duration::from_millis(300)).await;
         assert_eq!(ended.exit, Exit::TimedOut(Duration::from_millis(300)));
-        assert!(!alive(ended.tail.trim()), "the grandchild outlived the group");
+        assert!(!alive(ended.stdout.trim()), "the grandchild outlived the group");
     }
 
     #[tokio::test]
@@ -484,7 +486,7 @@ mod tests {
         let (_stop, stopped) = watch::channel(false);
         let events = b"{\"a\":1}\n".repeat(50_000);
         let job = Job { stdin: events.clone(), ..shell("wc -c", LONG) };
-        assert_eq!(run(job, |_| {}, stopped.clone()).await.tail.trim(), events.len().to_string());
+        assert_eq!(run(job, |_| {}, stopped.clone()).await.stdout.trim(), events.len().to_string());
         let job = Job { stdin: events.clone(), ..shell("exit 0", LONG) };
         assert_eq!(run(job, |_| {}, stopped.clone()).await.exit, Exit::Code(0));
         let job = Job { stdin: events, ..shell("head -c 3; exec <&-; sleep 0.05", LONG) };

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use crate::event::Event;
+use crate::event::{Event, EventKind};
 use crate::handler::{Handler, Kind};
 
-/// Every command and log handler that matches; of the notify handlers the first, unless it silences.
+/// Every command and log handler that matches; of the notify handlers the first, unless it silences. What nobody could
+/// read is for all that fetch: whatever happened, they find it.
 pub fn route<'a>(handlers: &'a [Arc<Handler>], event: &'a Event) -> impl Iterator<Item = &'a Arc<Handler>> {
     let mut decided = false;
     handlers.iter().filter(move |handler| {
         if !handler.filter.accepts(event) {
-            return false;
+            return event.kind == EventKind::Unreadable && handler.fetch;
         }
         match handler.kind {
             Kind::Command(_) | Kind::Log(_) => true,
@@ -31,7 +32,6 @@ pub fn route<'a>(handlers: &'a [Arc<Handler>], event: &'a Event) -> impl Iterato
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::event::EventKind;
 
     fn check(config: &str, folder: &str, expected: &[&str]) {
         let (config, problems) = Config::parse("f", config);

@@ -23,7 +23,7 @@ fn push(daemon: &Running, subject: &str) {
 }
 
 /// The processor time that it has used, in ticks of 10 ms.
-fn ticks(daemon: &Running) -> u64 {
+pub fn ticks(daemon: &Running) -> u64 {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).expect("it runs");
     // User and system time, proc(5); the name in front may hold blanks.
     let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name in brackets").1.split(' ').collect();
@@ -31,7 +31,7 @@ fn ticks(daemon: &Running) -> u64 {
 }
 
 /// Lets time go by, for tests of what happens in it: nothing is waited for.
-fn pass(time: Duration) {
+pub fn pass(time: Duration) {
     std::thread::sleep(time);
 }
 
@@ -57,7 +57,7 @@ fn inside(daemon: &Running, script: &str) -> String {
 }
 
 /// The library that shows a program another time, where it is installed.
-fn faketime() -> Option<PathBuf> {
+pub fn faketime() -> Option<PathBuf> {
     let path = format!("/usr/lib/{}-linux-gnu/faketime/libfaketimeMT.so.1", std::env::consts::ARCH);
     let library = Some(PathBuf::from(path)).filter(|library| library.is_file());
     if library.is_none() {

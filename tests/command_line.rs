@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::support::certificate::Pair;
 use crate::support::daemon::{Daemon, Running, Signal};
 use crate::support::wait::{EVENTUALLY, holds, wait_at_most};
 use crate::support::{repository_file, require, skip};
@@ -48,8 +49,6 @@ fn a_right_configuration_is_ok_under_both_names_of_the_check() {
         assert_eq!((finished.stdout.as_str(), finished.stderr.lines().count()), ("", 1), "{arguments:?}");
         assert!(finished.stderr.ends_with("config.toml: configuration OK\n"), "{arguments:?}: {}", finished.stderr);
     }
-    let example = repository_file("tests/data/imserious-example.toml").display().to_string();
-    assert!(daemon.command(&["-t", "-c", &example]).succeeded().stderr.ends_with(": configuration OK\n"));
 }
 
 #[test]
@@ -162,7 +161,7 @@ fn curl_beside(running: &Running, arguments: &[&str]) -> String {
 /// The addresses of IMSErious' example are in a network of the test's own.
 #[test]
 fn the_example_of_imserious_runs_as_it_stands() {
-    if !require(&["unshare", "nsenter", "ip", "curl"]) {
+    if !require(&["unshare", "nsenter", "ip", "curl", "openssl"]) {
         return;
     }
     if !Command::new("unshare").args(["--net", "true"]).status().is_ok_and(|status| status.success()) {
@@ -178,16 +177,31 @@ fn the_example_of_imserious_runs_as_it_stands() {
     std::fs::write(&script, "echo $IMSE_EVENT $IMSE_USER $IMSE_REMOTE_IP $* >> fetched\n")
         .expect("the directory is ours");
     let replaced = format!("/bin/sh {} -l fetch", script.display());
+    let pair = Pair::new(&daemon, "own", &["IP:10.0.0.1"]);
+    let example = pair.in_place_of_the_examples(&example);
     let network =
         "ip link set lo up && ip addr add 10.0.0.1/32 dev lo && ip addr add 10.0.0.2/32 dev lo && exec \"$0\" \"$@\"";
     let daemon = daemon.config(&example.replace(fetch, &replaced));
     let daemon = daemon.inside(&["unshare", "--net", "/bin/sh", "-c", network]).start();
-    assert_eq!(daemon.url(), "http://10.0.0.1:12525/notify");
+    assert_eq!(daemon.url(), "https://10.0.0.1:12525/notify");
 
     let push = |from: &str, more: &[&str]| {
         let url = daemon.url();
         let event = r#"{"user":"freaky","event":"messageNew","folder":"INBOX","unseen":1}"#;
-        let fixed = ["--interface", from, "-X", "PUT", "-H", "Content-Type: application/json", "-d", event, url];
+        let certificate = pair.certificate.display().to_string();
+        let fixed = [
+            "--cacert",
+            &certificate,
+            "--interface",
+            from,
+            "-X",
+            "PUT",
+            "-H",
+            "Content-Type: application/json",
+            "-d",
+            event,
+            url,
+        ];
         curl_beside(&daemon, &[&fixed[..], more].concat())
     };
     assert_eq!(push("10.0.0.1", &["-u", "foo:bar"]), "403");

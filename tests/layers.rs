@@ -55,9 +55,10 @@ fn modules_use_only_what_stands_above_them() {
 
 #[test]
 fn some_names_belong_to_one_module() {
-    let owners: [(&str, &[&str]); 8] = [
+    let owners: [(&str, &[&str]); 9] = [
         ("axum::", &["listener"]),
         ("hyper::", &["listener"]),
+        ("rustls::", &["listener", "client"]),
         ("zbus::", &["desktop"]),
         ("ksni::", &["desktop"]),
         ("process::Command", &["process"]),

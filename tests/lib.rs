@@ -26,3 +26,4 @@ mod screenshot;
 mod record;
 mod crash;
 mod bad_days;
+mod imserious;

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "the parts are offered whole; which of their methods are used changes with every test")]
 
 pub mod bus;
+pub mod certificate;
 pub mod daemon;
 pub mod desktop;
 pub mod dovecot;

@@ -151,7 +151,7 @@ impl App {
     /// The old configuration stays, and everybody is told why.
     pub(super) fn not_reloaded(&mut self, problems: &[Problem]) {
         for problem in problems {
-            tracing::warn!("configuration: {problem}");
+            tracing::warn!(target: EACH_TIME, "configuration: {problem}");
         }
         let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
         if told != self.config_problems {

@@ -78,7 +78,7 @@ impl App {
             Some(command) => match command.fill(&lookup) {
                 Ok(words) => Some(words),
                 Err(refused) => {
-                    tracing::warn!("`tray.open` was not run: {refused}");
+                    tracing::warn!(target: EACH_TIME, "`tray.open` was not run: {refused}");
                     return;
                 }
             },

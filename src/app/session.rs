@@ -1,30 +1,37 @@
 //! The one loop: takes what happens to the program, asks [`App`] what to do, does it. Ends in phases, each with a
 //! deadline, and leaves nothing behind but what `open` started.
 
+mod certificate;
 mod listening;
 mod reloading;
 
+use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{App, Asked, Effect, Input};
 use crate::clock::{self, Now};
-use crate::config::Config;
+use crate::config::{Config, Pass};
 #[cfg(unix)]
 use crate::control::Instance;
 use crate::control::{self, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
-use crate::problem::Problem;
+use crate::listener::{Doors, Knock};
+use crate::problem::{EACH_TIME, Problem};
 use crate::process::{self, Ended, GroupId};
 use crate::schema::{Retention, StatusJson};
+use crate::secret;
 use crate::store::record::Record;
 use crate::store::{Change, Entry, Loaded, RunId};
 use crate::watcher::Watcher;
+use certificate::Certificate;
 use listening::Listening;
 
 /// Events that wait for the loop; senders wait beyond that.
@@ -57,6 +64,8 @@ pub struct Options {
     pub config_file: Option<PathBuf>,
     /// What its reader found wrong or questionable.
     pub problems: Vec<Problem>,
+    /// What is wrong whatever the configuration says.
+    pub standing: Vec<String>,
     pub wanted: Wanted,
     pub print: Option<Print>,
     /// Where the record is kept; nowhere, if none.
@@ -87,13 +96,15 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     // Without a socket nobody asks; the channel stays open all the same.
     let _ask = ask;
     // Bound before the desktop is asked for anything: events count more than icons.
+    let certificate = config.tls.as_ref().map(|tls| Certificate::load(tls, None, Timestamp::now()));
+    let certificate = certificate.transpose().map_err(|problem| anyhow::anyhow!("{problem}"))?;
     let listening = match options.config {
-        Some(_) => Some(Listening::open(&config, &knock).await?),
+        Some(_) => Some(Listening::open(&config, certificate.as_ref().map(Certificate::identity), &knock).await?),
         None => None,
     };
-    if let (Some(bound), Some(listening)) = (options.bound, &listening) {
+    if let (Some(bound), Some(address)) = (options.bound, listening.as_ref().and_then(Listening::address)) {
         // Nobody waits for it any more: nothing is lost.
-        let _ = bound.send(listening.address());
+        let _ = bound.send(address);
     }
     let (desktop_event, mut desktop_events) = mpsc::unbounded_channel();
     let (started, mut starts) = mpsc::unbounded_channel();
@@ -117,7 +128,8 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         record.forget_groups();
     }
     let warnings = if listening.is_some() { options.problems.as_slice() } else { &[] };
-    let app = App::new(config.clone(), options.config_file.clone(), warnings, wanted, loaded, Now::read());
+    let mut app = App::new(config.clone(), options.config_file.clone(), warnings, wanted, loaded, Now::read());
+    app.stands_with(options.standing);
     let mut session = Session {
         app,
         config,
@@ -125,6 +137,10 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         wanted: options.wanted,
         knock,
         listening,
+        certificate,
+        obtaining: JoinSet::new(),
+        password_problem: None,
+        listener_problems: Vec::new(),
         // Both parts are asked for: the tray can be switched on by a reload.
         link: desktop.connect(options.wanted, desktop_event),
         runs: JoinSet::new(),
@@ -145,12 +161,16 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         None => Input::NotReloaded(options.problems),
     }]);
     session.report_record();
+    session.obtain_password();
+    session.report_listener();
 
     while !session.is_stopping() {
         let now = Now::read();
         let deadline = session.app.deadline(now).map(Instant::from_std);
         let deadline = [deadline, session.status_due()].into_iter().flatten().min();
-        let wall_deadline = session.app.wall_deadline(now);
+        let certificate_due = session.certificate.as_ref().and_then(Certificate::due);
+        let wall_deadline = [session.app.wall_deadline(now), certificate_due].into_iter().flatten().min();
+        let doors = session.listening.as_ref().map(|listening| listening.doors().clone());
         let tidying = session.tidying.as_ref().map(Tidying::due);
         let input = tokio::select! {
             Some(knock) = knocks.recv() => {
@@ -174,7 +194,16 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
             () = wall_sleep(wall_deadline), if wall_deadline.is_some() => {
                 // A pause or quiet hours begin or end.
                 session.status_stale = true;
+                session.renew_certificate();
                 Input::Deadline
+            }
+            Some(obtained) = session.obtaining.join_next() => {
+                session.password_obtained(obtained);
+                continue;
+            }
+            () = password_wanted(doors.as_ref()), if doors.is_some() => {
+                session.obtain_password();
+                continue;
             }
             () = sleep_until(tidying.unwrap_or_else(Instant::now)), if tidying.is_some() => {
                 session.tidy();
@@ -186,7 +215,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     }
 
     watching.shutdown().await;
-    let mut leaving = session.listening.take().map(Listening::close);
+    let mut leaving = session.listening.take().map(|listening| Box::pin(listening.close()));
     let farewell = async {
         while leaving.is_some() || !session.runs.is_empty() {
             tokio::select! {
@@ -212,9 +241,15 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     Ok(())
 }
 
-async fn closed(leaving: Option<&mut tokio::task::JoinHandle<()>>) {
+async fn closed(leaving: Option<&mut Pin<Box<impl Future<Output = ()>>>>) {
     if let Some(leaving) = leaving {
-        let _ = leaving.await;
+        leaving.await;
+    }
+}
+
+async fn password_wanted(doors: Option<&Doors>) {
+    if let Some(doors) = doors {
+        doors.password_wanted().await;
     }
 }
 
@@ -260,8 +295,14 @@ struct Session {
     config_file: Option<PathBuf>,
     /// As the command line says; the configuration may want less.
     wanted: Wanted,
-    knock: mpsc::Sender<crate::listener::Knock>,
+    knock: mpsc::Sender<Knock>,
     listening: Option<Listening>,
+    certificate: Option<Certificate>,
+    /// The password, on its way from where it is kept.
+    obtaining: JoinSet<Result<String, String>>,
+    password_problem: Option<String>,
+    /// As last told.
+    listener_problems: Vec<String>,
     link: Link,
     runs: JoinSet<(RunId, Ended)>,
     started: mpsc::UnboundedSender<(RunId, GroupId)>,
@@ -353,6 +394,50 @@ impl Session {
         self.turn([Input::Record(fault)]);
     }
 
+    /// Has the password brought from where the configuration says it is.
+    fn obtain_password(&mut self) {
+        self.obtaining = JoinSet::new();
+        match self.config.auth.as_ref().map(|auth| &auth.pass) {
+            Some(pass @ (Pass::File(_) | Pass::Command(_))) if self.listening.is_some() => {
+                self.obtaining.spawn(secret::obtain(pass.clone(), self.stopped.clone()));
+            }
+            _ => self.password_problem = None,
+        }
+    }
+
+    fn password_obtained(&mut self, obtained: Result<Result<String, String>, tokio::task::JoinError>) {
+        let obtained = obtained.unwrap_or_else(|error| Err(error.to_string()));
+        if let Some(listening) = &self.listening {
+            listening.doors().password_is(obtained.as_deref().ok());
+        }
+        self.password_problem = obtained.err().map(|why| format!("{why}. Nothing is let in until it is mended"));
+        self.report_listener();
+    }
+
+    fn renew_certificate(&mut self) {
+        let now = Timestamp::now();
+        let Some(certificate) = self.certificate.as_ref().filter(|found| found.due().is_some_and(|due| due <= now))
+        else {
+            return;
+        };
+        let certificate = certificate.again(now);
+        if let Some(listening) = &self.listening {
+            listening.doors().show(certificate.identity());
+        }
+        tracing::debug!("the certificate was read again");
+        self.certificate = Some(certificate);
+        self.report_listener();
+    }
+
+    fn report_listener(&mut self) {
+        let certificate = self.certificate.iter().flat_map(|certificate| certificate.complaints().iter().cloned());
+        let problems: Vec<String> = certificate.chain(self.password_problem.clone()).collect();
+        if problems != self.listener_problems {
+            self.listener_problems.clone_from(&problems);
+            self.turn([Input::Listener(problems)]);
+        }
+    }
+
     fn tidy(&mut self) {
         self.tidying = None;
         if let Some(waiting_for_the_disk) = self.record.as_mut().and_then(Record::tidy) {
@@ -362,7 +447,7 @@ impl Session {
 
     /// Tells the decisions what we stand on.
     fn stand(&mut self) {
-        let listening = self.listening.iter().map(Listening::url).collect();
+        let listening = self.listening.iter().flat_map(Listening::urls).collect();
         let has_file = self.config_file.as_ref().is_some_and(|file| file.exists());
         self.app.stands_on(listening, self.record.is_some(), has_file);
     }
@@ -417,7 +502,7 @@ impl Session {
 fn log(level: tracing::Level, line: &str) {
     match level {
         tracing::Level::ERROR => tracing::error!("{line}"),
-        tracing::Level::WARN => tracing::warn!("{line}"),
+        tracing::Level::WARN => tracing::warn!(target: EACH_TIME, "{line}"),
         tracing::Level::INFO => tracing::info!("{line}"),
         tracing::Level::DEBUG => tracing::debug!("{line}"),
         tracing::Level::TRACE => tracing::trace!("{line}"),
@@ -426,12 +511,12 @@ fn log(level: tracing::Level, line: &str) {
 
 fn open(words: Option<Vec<String>>, activation_token: Option<&str>) {
     let Some(words) = words.or_else(mail_program) else {
-        tracing::warn!("no mail program is known to the desktop; name one with `open` in `[tray]`");
+        tracing::warn!(target: EACH_TIME, "no mail program is known to the desktop; name one with `open` in `[tray]`");
         return;
     };
     // Both names: the Wayland protocol's, and the older one that X11 programs read.
     let token = activation_token.map(|token| [("XDG_ACTIVATION_TOKEN", token), ("DESKTOP_STARTUP_ID", token)]);
     if let Err(why) = process::start_detached(&words, token.as_ref().map_or(&[], |token| token.as_slice())) {
-        tracing::warn!("could not open mail: {why}");
+        tracing::warn!(target: EACH_TIME, "could not open mail: {why}");
     }
 }

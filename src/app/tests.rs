@@ -100,7 +100,13 @@ impl Bench {
     }
 
     fn ends(&mut self, run: RunId, exit: Exit) {
-        let ended = Ended { exit, elapsed: Duration::from_secs(1), tail: "a\n no route\n".into(), left_behind: false };
+        let ended = Ended {
+            exit,
+            elapsed: Duration::from_secs(1),
+            stdout: "a\n no route\n".into(),
+            stderr: String::new(),
+            left_behind: false,
+        };
         self.input(Input::Finished { run, ended });
     }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::paths;
+use crate::secret;
 
 #[derive(Debug, Default, Args)]
 pub struct Arguments {
@@ -17,7 +18,13 @@ pub struct Arguments {
 pub fn check(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
     let read = super::read(file);
     super::print_problems(&read.problems);
+    for problem in super::standing_problems() {
+        eprintln!("warning: {problem}");
+    }
     let Some(config) = read.config else { return ExitCode::from(super::WRONG_CONFIGURATION) };
+    if let Some(why) = config.auth.as_ref().and_then(|auth| secret::is_wrong(&auth.pass)) {
+        eprintln!("warning: {why}. Nothing is let in until it is mended");
+    }
     if arguments.print {
         print!("{config}");
     }

@@ -58,6 +58,7 @@ pub fn demo(arguments: &Arguments) -> ExitCode {
             config: Some(config),
             config_file: None,
             problems: Vec::new(),
+            standing: Vec::new(),
             wanted: Wanted { tray: true, notifications: true },
             print: Some(Box::new(super::print_entry)),
             record: None,
@@ -122,7 +123,7 @@ mod tests {
     fn the_embedded_configuration_and_the_samples_are_right() {
         let (config, problems) = Config::parse("demo", CONFIGURATION);
         assert!(problems.is_empty(), "{problems:?}");
-        assert_eq!(config.unwrap().listen.port(), 0);
+        assert_eq!(config.unwrap().listen[0].tcp().unwrap().port(), 0);
         for sample in SAMPLES {
             assert_eq!(format_for("").unwrap().parse(sample.as_bytes()).unwrap().len(), 1);
         }

@@ -36,6 +36,8 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
     for problem in loaded.problems.iter().filter(|_| loaded.config.is_some()) {
         tracing::warn!("configuration: {problem}");
     }
+    let standing = super::standing_problems();
+    standing.iter().for_each(|problem| tracing::warn!("{problem}"));
     #[cfg(unix)]
     let instance = match be_the_only_one() {
         Ok(instance) => instance,
@@ -53,6 +55,7 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
             config: loaded.config,
             config_file: named,
             problems: loaded.problems,
+            standing,
             wanted: Wanted { tray: !arguments.no_tray, notifications: !arguments.no_notifications },
             print: arguments.print.then(|| -> app::Print { Box::new(super::print_entry) }),
             record: paths::record_file(),

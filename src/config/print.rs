@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
 use super::history::CONTENTS;
-use super::{Click, Config, LogFormat};
+use super::{Click, Config, LogFormat, Pass};
 use crate::desktop::note::{Expire, Urgency};
 use crate::handler::command::Stdin;
 use crate::handler::log::Content;
@@ -13,7 +13,7 @@ use crate::pattern::Patterns;
 
 impl Display for Config {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        writeln!(f, "listen = {}", quoted(self.listen))?;
+        writeln!(f, "listen = {}", list(&self.listen))?;
         writeln!(f, "allow = {}", list(&self.allow))?;
         writeln!(f, "hosts = {}", list(&self.hosts))?;
         writeln!(f, "endpoint = {}", quoted(&self.endpoint))?;
@@ -21,7 +21,18 @@ impl Display for Config {
         writeln!(f, "timeout = {}", duration(self.timeout))?;
         writeln!(f, "max_body = {}", self.max_body)?;
         if let Some(auth) = &self.auth {
-            writeln!(f, "\n[auth]\nuser = {}\npass = \"***\"", quoted(&auth.user))?;
+            writeln!(f, "\n[auth]\nuser = {}", quoted(&auth.user))?;
+            match &auth.pass {
+                Pass::Text(_) => writeln!(f, "pass = \"***\"")?,
+                Pass::File(file) => writeln!(f, "pass_file = {}", quoted(file.display()))?,
+                Pass::Command(words) => writeln!(f, "pass_command = {}", list(words))?,
+            }
+        }
+        if let Some(tls) = &self.tls {
+            writeln!(f, "\n[tls]\ncert = {}\nkey = {}", quoted(tls.cert.display()), quoted(tls.key.display()))?;
+            if let Some(period) = tls.periodic_reload {
+                writeln!(f, "periodic_reload = {}", duration(period))?;
+            }
         }
         let log = &self.log;
         writeln!(f, "\n[log]\nmax_level = {}", quoted(log.max_level.as_str().to_lowercase()))?;
@@ -142,8 +153,9 @@ mod tests {
 
     #[test]
     fn what_is_printed_means_the_same_again() {
-        let written = "listen = \"[::1]:7\"\nallow = [\"10.0.0.0/8\"]\nhosts = [\"a.example\"]\nendpoint = \"/x\"\n\
-            max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
+        let written = "listen = [\"[::1]:7\", \"unix:/x y\"]\nallow = [\"10.0.0.0/8\"]\nhosts = [\"a.example\"]\nendpoint = \"/x\"\n\
+            max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[auth]\nuser = \"u\"\npass_command = \"pass 'my mail'\"\n\
+            [tls]\ncert = \"/c\"\nkey = \"/k\"\nperiodic_reload = \"1d\"\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
             ansi = true\ntimestamp = true\ntarget = true\nlevel = true\n[tray]\nenabled = false\nclick = \"pause\"\n\
             open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n[pause]\nquiet_hours = [\"22:00-07:00\", \"12:30-13:00\"]\n\
             [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"

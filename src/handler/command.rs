@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use crate::document::{Table, Value};
 use crate::event::Event;
-use crate::problem::Problem;
 use crate::process::Job;
 use crate::schema::EventJson;
 
@@ -69,16 +68,7 @@ impl Command {
     pub(super) fn read(value: &Value<'_, '_>, table: &Table<'_, '_>) -> Option<Self> {
         let timeout = table.duration("timeout").unwrap_or(Duration::from_secs(3600));
         let stdin = table.choice("stdin", &Stdin::NAMES).unwrap_or(Stdin::Events);
-        let words = match value.is_list() {
-            true => value.strings()?,
-            false => match shell_words::split(value.string()?) {
-                Ok(words) => words,
-                Err(_) => return value.fail(Problem::error(format!("`{}`: a quote is not closed", value.name()))),
-            },
-        };
-        if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {
-            return value.fail(Problem::error(format!("`{}` names no program", value.name())));
-        }
+        let words = value.command()?;
         Some(Self { words, timeout, stdin })
     }
 

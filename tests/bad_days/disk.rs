@@ -1,6 +1,7 @@
 //! A disk that takes nothing.
 
 use super::{can_mount, inside, push};
+use crate::control::wait_status;
 use crate::record::{AT_ONCE, LATER, at_rest, recent, subjects};
 use crate::support::daemon::Daemon;
 
@@ -34,9 +35,9 @@ fn a_full_disk_costs_nobody_an_answer_and_is_caught_up_with() {
             push(&daemon, &format!("{round} {number}"));
             expected.insert(0, format!("{round} {number}"));
         }
-        daemon.wait_log_after(seen, UNWRITABLE);
-        let warnings = daemon.log().lines().skip(seen).filter(|line| line.contains(UNWRITABLE)).count();
-        assert_eq!(warnings, 1, "one problem, one line:\n{}", daemon.log());
+        wait_status(daemon.recipe(), "the fault", |status| status["record"] == "memory");
+        let warnings = daemon.log().lines().filter(|line| line.contains(UNWRITABLE)).count();
+        assert_eq!(warnings, 1, "one problem, one line a minute:\n{}", daemon.log());
         inside(&daemon, "rm \"$XDG_STATE_HOME/fill\"");
         push(&daemon, &format!("after the {round}"));
         expected.insert(0, format!("after the {round}"));

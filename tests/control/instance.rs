@@ -72,6 +72,7 @@ fn a_directory_that_others_can_enter_is_not_used_and_the_rest_goes_on() {
     let recipe = Daemon::new();
     let directory = recipe.path("runtime/mailknock");
     std::fs::create_dir(&directory).expect("the directory is ours");
+    recipe.give(&directory);
     std::fs::set_permissions(&directory, std::fs::Permissions::from_mode(0o755)).expect("the directory is ours");
     let mut daemon = recipe.start();
     push(&daemon, 1);

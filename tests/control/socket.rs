@@ -177,10 +177,10 @@ fn another_user_is_refused_even_where_the_socket_lets_him_in() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         serde_json::from_slice::<Value>(&output.stdout).expect("a line that says why")
     };
-    let refused = ask("65534");
+    let refused = ask("2");
     assert_eq!(refused["error"], "this program belongs to another user");
     assert_eq!(status(&recipe)["paused"], false);
-    assert_eq!(ask("0")["status"]["paused"], true, "the same script as the same user is heard");
+    assert_eq!(ask("65534")["status"]["paused"], true, "the same script as the same user is heard");
     wait_until("the pause", || holds(status(&recipe)["paused"] == true));
     daemon.stop();
 }

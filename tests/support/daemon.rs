@@ -6,8 +6,8 @@ pub use running::{Finished, Running, is_error};
 pub use rustix::process::Signal;
 
 use std::ffi::OsString;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -24,6 +24,7 @@ const MARK: &str = "TEST_RUN";
 #[derive(Clone)]
 pub struct Daemon {
     directory: Arc<TempDir>,
+    program: OsString,
     command: Vec<OsString>,
     inside: Vec<OsString>,
     environment: Vec<(OsString, OsString)>,
@@ -41,10 +42,14 @@ impl Daemon {
         std::fs::set_permissions(top.join("runtime"), private).expect("the directory is ours");
         let daemon = Daemon {
             directory: Arc::new(directory),
+            program: env!("CARGO_BIN_EXE_mailknock").into(),
             command: vec!["run".into()],
             inside: Vec::new(),
             environment: Vec::new(),
         };
+        for name in ["", "home", "config", "data", "state", "cache", "runtime", "temporary"] {
+            daemon.give(&daemon.path(name));
+        }
         let no_bus = daemon.path("runtime/no-bus");
         daemon.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", no_bus.display())).config("")
     }
@@ -62,6 +67,12 @@ impl Daemon {
     /// Writes the configuration file. Where `text` doesn't say what to listen on, that is a free port.
     pub fn config(self, text: &str) -> Daemon {
         self.write_config(text);
+        self
+    }
+
+    /// Another program in Mailknock's place.
+    pub fn program(mut self, program: impl Into<OsString>) -> Daemon {
+        self.program = program.into();
         self
     }
 
@@ -135,9 +146,16 @@ impl Daemon {
         self.clone().args(arguments).spawn().finish()
     }
 
+    /// Makes something the program's own.
+    pub fn give(&self, path: &Path) {
+        if let Some(user) = somebody() {
+            chown(path, Some(user), Some(user)).expect("root may give it away");
+        }
+    }
+
     fn prepare(&self, arguments: &[OsString]) -> Command {
-        let program = OsString::from(env!("CARGO_BIN_EXE_mailknock"));
-        let mut words = self.inside.iter().chain([&program]).chain(arguments);
+        let user: Vec<OsString> = somebody().into_iter().flat_map(become_user).collect();
+        let mut words = self.inside.iter().chain(&user).chain([&self.program]).chain(arguments);
         let mut command = Command::new(words.next().expect("at least the program"));
         // Nothing of the developer's own session may reach it: neither bus, nor display, nor files.
         command.args(words).env_clear().current_dir(self.home());
@@ -156,4 +174,20 @@ impl Daemon {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
+}
+
+/// Whose program it is where the tests run as root, which nobody reads mail as.
+fn somebody() -> Option<u32> {
+    rustix::process::geteuid().is_root().then_some(SOMEBODY)
+}
+
+/// `nobody`: the bus turns away users that have no name.
+const SOMEBODY: u32 = 65_534;
+
+/// The words that become this user and then whatever stands behind them. It may go where root may: what a test prepares
+/// and where the program was built is root's.
+fn become_user(user: u32) -> Vec<OsString> {
+    let everywhere = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--"].map(OsString::from);
+    let identity = [format!("--reuid={user}"), format!("--regid={user}"), "--clear-groups".into()].map(OsString::from);
+    [OsString::from("setpriv")].into_iter().chain(identity).chain(everywhere).collect()
 }

@@ -29,23 +29,22 @@ impl Session {
     async fn reload(&mut self, asked: Asked) -> Result<Input, Vec<Problem>> {
         let (config, warnings) = self.read_configuration(asked)?;
         let config = Arc::new(config);
-        match &mut self.listening {
-            Some(listening) if config.listen == self.config.listen => listening.reconfigure(&config),
-            _ => {
-                // The new address is bound before the old one is let go.
-                let opened = match Listening::open(&config, &self.knock).await {
-                    Err(error) if is_in_use(&error) && self.is_in_its_own_way(&config) => {
-                        self.listen_instead(&config).await
-                    }
-                    opened => opened,
-                };
-                let opened = opened.map_err(|error| vec![Problem::error(format!("{error:#}"))])?;
-                if let Some(old) = self.listening.replace(opened) {
-                    // It ends by itself, after its last answers.
-                    drop(old.close());
+        let certificate = self.certificate_for(&config).map_err(|problem| vec![problem])?;
+        let identity = certificate.as_ref().map(Certificate::identity);
+        let opened = match &mut self.listening {
+            Some(listening) => listening.change(&config, identity).await,
+            None => match Listening::open(&config, identity, &self.knock).await {
+                Ok(listening) => {
+                    self.listening = Some(listening);
+                    Ok(())
                 }
-            }
-        }
+                Err(error) => Err(error),
+            },
+        };
+        // Where old addresses could not be had again either, there are fewer now.
+        self.stand();
+        opened.map_err(|error| vec![Problem::error(format!("{error:#}"))])?;
+        self.certificate = certificate;
         if self.wanted.tray && self.config.tray.enabled && !config.tray.enabled {
             self.link.send(Request::HideTray);
         }
@@ -54,43 +53,16 @@ impl Session {
             record.retain(config.history);
         }
         self.config = config.clone();
+        self.obtain_password();
+        self.report_listener();
         self.stand();
         Ok(Input::Reloaded { config, warnings })
     }
 
-    /// `0.0.0.0:1` can't be bound while `127.0.0.1:1` is, nor the other way round.
-    fn is_in_its_own_way(&self, config: &Config) -> bool {
-        self.listening.as_ref().is_some_and(|listening| listening.address().port() == config.listen.port())
-    }
-
-    /// Lets the old address go first; it comes back where the new one can't be had.
-    async fn listen_instead(&mut self, config: &Config) -> anyhow::Result<Listening> {
-        let before = self.listening.take().map(|old| {
-            let address = old.address();
-            drop(old.close());
-            Config { listen: address, ..(*self.config).clone() }
-        });
-        let opened = self.listen_soon(config).await;
-        if opened.is_err()
-            && let Some(before) = before
-        {
-            self.listening = self.listen_soon(&before).await.ok();
-            self.stand();
-        }
-        opened
-    }
-
-    /// The old socket is closed in a moment, by its own task.
-    async fn listen_soon(&self, config: &Config) -> anyhow::Result<Listening> {
-        let given_up = Instant::now() + Duration::from_secs(1);
-        loop {
-            match Listening::open(config, &self.knock).await {
-                Err(error) if is_in_use(&error) && Instant::now() < given_up => {
-                    tokio::time::sleep(Duration::from_millis(10)).await
-                }
-                opened => return opened,
-            }
-        }
+    /// The certificate that a configuration asks for; the one in use where it can't be had.
+    fn certificate_for(&self, config: &Config) -> Result<Option<Certificate>, Problem> {
+        let load = |tls| Certificate::load(tls, self.certificate.as_ref(), Timestamp::now());
+        config.tls.as_ref().map(load).transpose()
     }
 
     fn read_configuration(&self, asked: Asked) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
@@ -120,9 +92,4 @@ impl Session {
         }
         Ok((config, problems))
     }
-}
-
-fn is_in_use(error: &anyhow::Error) -> bool {
-    let error = error.root_cause().downcast_ref::<std::io::Error>();
-    error.is_some_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
 }

@@ -45,8 +45,8 @@ impl Running {
     /// Waits until it says where it listens.
     #[track_caller]
     pub(super) fn wait_for_url(&mut self) {
-        let line = self.wait_log("listening on http://");
-        let url = line.split_whitespace().find(|word| word.starts_with("http://"));
+        let line = self.wait_log("listening on http");
+        let url = line.split_whitespace().find(|word| word.starts_with("http"));
         self.url = url.map(str::to_owned);
     }
 
@@ -58,7 +58,7 @@ impl Running {
 
     #[track_caller]
     pub fn addr(&self) -> SocketAddr {
-        let rest = self.url().trim_start_matches("http://");
+        let (_, rest) = self.url().split_once("://").expect("it is a URL");
         let authority = rest.split('/').next().unwrap_or_default();
         authority.parse().unwrap_or_else(|_| panic!("`{}` has no numeric address", self.url()))
     }
@@ -66,7 +66,7 @@ impl Running {
     /// The path of [`Running::url`].
     #[track_caller]
     pub fn url_path(&self) -> &str {
-        let rest = self.url().trim_start_matches("http://");
+        let (_, rest) = self.url().split_once("://").expect("it is a URL");
         rest.find('/').map_or("/", |slash| &rest[slash..])
     }
 

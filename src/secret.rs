@@ -1,0 +1,103 @@
+//! Obtains the listener's password from where the configuration says it is.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::config::Pass;
+use crate::paths::display;
+use crate::process::{self, Exit, Job};
+
+/// A keyring may have to ask a person first.
+const PATIENCE: Duration = Duration::from_secs(120);
+const MAX_FILE: u64 = 64 * 1024;
+
+/// The password, or why there is none: what, where and what to do. When `stop` turns true a program is ended.
+pub async fn obtain(pass: Pass, stop: watch::Receiver<bool>) -> Result<String, String> {
+    match pass {
+        Pass::Text(text) => Ok(text),
+        Pass::File(file) => of_file(&file),
+        Pass::Command(words) => of_command(words, stop).await,
+    }
+}
+
+/// Why there will be no password, as far as that can be told without running a program.
+pub fn is_wrong(pass: &Pass) -> Option<String> {
+    match pass {
+        Pass::File(file) => of_file(file).err(),
+        Pass::Text(_) | Pass::Command(_) => None,
+    }
+}
+
+fn of_file(file: &Path) -> Result<String, String> {
+    use std::io::Read;
+    let name = display(file);
+    let failed = |error: std::io::Error| format!("no password: failed to read `auth.pass_file` {name}: {error}");
+    let opened = std::fs::File::open(file).map_err(failed)?;
+    if let Some(why) = crate::paths::is_unsafe(&opened.metadata().map_err(failed)?) {
+        return Err(format!("no password: `auth.pass_file` {name} {why}"));
+    }
+    let mut text = String::new();
+    opened.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
+    first_line(&text).ok_or_else(|| format!("no password: `auth.pass_file` {name} is empty"))
+}
+
+async fn of_command(words: Vec<String>, stop: watch::Receiver<bool>) -> Result<String, String> {
+    let program = words.first().cloned().unwrap_or_default();
+    let job = Job { words, environment: Vec::new(), timeout: PATIENCE, stdin: Vec::new() };
+    let ended = process::run(job, |_| {}, stop).await;
+    let failed = |why: String| format!("no password: `auth.pass_command` {program}: {why}");
+    match ended.exit {
+        Exit::Code(0) => first_line(&ended.stdout).ok_or_else(|| failed("it printed nothing".to_owned())),
+        Exit::NotStarted(why) => Err(failed(why)),
+        exit => Err(failed(exit.to_string())),
+    }
+}
+
+fn first_line(text: &str) -> Option<String> {
+    text.lines().next().filter(|line| !line.is_empty()).map(str::to_owned)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    async fn of(pass: Pass) -> Result<String, String> {
+        let (_going, stop) = watch::channel(false);
+        obtain(pass, stop).await
+    }
+
+    fn command(script: &str) -> Pass {
+        Pass::Command(["sh", "-c", script].map(str::to_owned).to_vec())
+    }
+
+    #[tokio::test]
+    async fn the_first_line_counts() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("pass");
+        std::fs::write(&file, "sesame \r\nmore\n").unwrap();
+        assert_eq!(of(Pass::File(file.clone())).await, Ok("sesame ".to_owned()));
+        assert_eq!(of(command("echo sesame; echo more; echo loud >&2")).await, Ok("sesame".to_owned()));
+
+        std::fs::write(&file, "\nmore\n").unwrap();
+        assert!(of(Pass::File(file.clone())).await.unwrap_err().ends_with("is empty"));
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o622)).unwrap();
+        assert!(of(Pass::File(file)).await.unwrap_err().contains("others can write it"));
+    }
+
+    #[tokio::test]
+    async fn what_fails_says_why_and_never_what_was_printed() {
+        let missing = of(Pass::File("/nonexistent/pass".into())).await.unwrap_err();
+        assert!(missing.contains("`auth.pass_file` /nonexistent/pass: No such file"), "{missing}");
+        for (script, why) in
+            [("echo sesame; exit 3", "exit 3"), ("true", "it printed nothing"), ("kill $$", "signal 15")]
+        {
+            let failed = of(command(script)).await.unwrap_err();
+            assert!(failed.contains(why) && !failed.contains("sesame"), "{failed}");
+        }
+        let failed = of(Pass::Command(vec!["no-such-program".into()])).await.unwrap_err();
+        assert!(failed.contains("`no-such-program` not found"), "{failed}");
+    }
+}
