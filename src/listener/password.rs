@@ -1,6 +1,6 @@
 //! What a sender must prove: the user and password of `[auth]` (Basic authentication, RFC 7617).
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
@@ -24,13 +24,12 @@ pub struct Password {
 enum State {
     /// Being obtained; requests wait for it.
     Pending,
-    Known(Secret),
+    Known(Arc<Secret>),
     /// Not to be had. Nobody gets in.
     Unknown,
 }
 
 /// A keyed digest of `user:pass`: comparing digests takes as long whatever was given.
-#[derive(Clone)]
 struct Secret {
     key: hmac::Key,
     tag: hmac::Tag,
@@ -65,7 +64,7 @@ impl Password {
     /// What obtaining it came to.
     pub fn set(&self, pass: Option<&str>) {
         let secret = pass.filter(|pass| !pass.is_empty()).and_then(|pass| Secret::new(&self.user, pass));
-        self.state.send_replace(secret.map_or(State::Unknown, State::Known));
+        self.state.send_replace(secret.map_or(State::Unknown, |secret| State::Known(Arc::new(secret))));
     }
 
     /// Whether the request names the user and the password. Waits while that can't be told yet; after a failure has
