@@ -3,6 +3,7 @@
 
 mod bodies;
 mod connections;
+mod crowds;
 mod strangers;
 
 use crate::support::daemon::{Daemon, Running};

@@ -11,6 +11,7 @@ mod command_line;
 mod payloads;
 mod listener;
 mod hostile;
+mod browser;
 mod commands;
 
 mod notifications;

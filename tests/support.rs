@@ -2,6 +2,7 @@
 //! ends it when dropped.
 #![allow(dead_code, reason = "the parts are offered whole; which of their methods are used changes with every test")]
 
+pub mod browser;
 pub mod bus;
 pub mod certificate;
 pub mod daemon;

@@ -1,4 +1,6 @@
 //! Reads bodies: each up to its cap, all together within a budget.
+//!
+//! Small ones need none of it: a few great bodies that never end must not keep ordinary events waiting.
 
 use std::sync::Arc;
 
@@ -7,14 +9,19 @@ use axum::http::StatusCode;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connections::MAX_OPEN;
 use super::gate::Refusal;
 
-/// Memory for bodies, in KiB.
+/// So much of each body is in nobody's way.
+const SMALL: usize = 64 * 1024;
+
+/// Memory for what bodies hold beyond that, in KiB.
 pub struct Budget(Arc<Semaphore>);
 
 impl Budget {
+    /// For all bodies of all connections.
     pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes / 1024)))
+        Self(Arc::new(Semaphore::new(bytes.saturating_sub(MAX_OPEN * SMALL) / 1024)))
     }
 }
 
@@ -35,7 +42,7 @@ pub async fn read(mut body: Body, max: usize, budget: &Budget) -> Result<Held, R
             return Err(Refusal::too_large(max));
         }
         let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let needed = (bytes.len() + data.len()).div_ceil(1024).saturating_sub(held);
+        let needed = (bytes.len() + data.len()).saturating_sub(SMALL).div_ceil(1024).saturating_sub(held);
         if needed > 0 {
             let needed = u32::try_from(needed).map_err(|_| Refusal::too_large(max))?;
             let more = budget.0.clone().acquire_many_owned(needed).await.map_err(|_| Refusal::stopping())?;
@@ -55,7 +62,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_its_cap_is_refused_and_one_within_is_whole() {
-        let budget = Budget::new(1 << 20);
+        let budget = Budget::new(32 << 20);
         assert_eq!(read(Body::from(vec![1; 5000]), 5000, &budget).await.ok().unwrap().bytes.len(), 5000);
         let refused = read(Body::from(vec![1; 5001]), 5000, &budget).await.err().unwrap();
         assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -63,12 +70,13 @@ mod tests {
 
     #[tokio::test]
     async fn the_budget_is_given_back() {
-        let budget = Budget::new(4096);
-        let held = read(Body::from(vec![1; 4000]), 9000, &budget).await.ok().unwrap();
+        let budget = Budget::new(MAX_OPEN * SMALL + 4096);
+        let held = read(Body::from(vec![1; SMALL + 4000]), SMALL + 9000, &budget).await.ok().unwrap();
         assert_eq!(budget.0.available_permits(), 0);
+        assert!(read(Body::from(vec![1; SMALL]), SMALL, &budget).await.is_ok(), "small ones don't wait");
         drop(held);
         assert_eq!(budget.0.available_permits(), 4);
-        assert!(read(Body::from(vec![1; 9001]), 9000, &budget).await.is_err());
+        assert!(read(Body::from(vec![1; SMALL + 9001]), SMALL + 9000, &budget).await.is_err());
         assert_eq!(budget.0.available_permits(), 4);
     }
 }

@@ -31,10 +31,14 @@ enum State {
     ChunkSize { size: u64, is_over: bool },
     /// So many bytes are left of a chunk, its line's end included.
     Chunk(u64),
-    /// After the last chunk, in a line of so many characters.
-    Trailer(u32),
+    /// After the last chunk, in a line. Other than in a head, a line feed alone doesn't end it.
+    Trailer { is_empty: bool, is_ending: bool },
     /// Nothing more can be told.
     Lost,
+}
+
+impl State {
+    const TRAILER: State = State::Trailer { is_empty: true, is_ending: false };
 }
 
 impl Framing {
@@ -64,7 +68,7 @@ impl Framing {
                         self.head_began = Some(Instant::now());
                     }
                     self.head.push(byte);
-                    if self.head.ends_with(b"\r\n\r\n") || self.head.ends_with(b"\n\n") {
+                    if self.head.ends_with(b"\n\r\n") || self.head.ends_with(b"\n\n") {
                         self.end_of_head();
                     } else if self.head.len() > MAX_HEAD {
                         self.state = State::Lost;
@@ -72,18 +76,17 @@ impl Framing {
                 }
                 State::ChunkSize { size, is_over } => match byte {
                     b'\n' => {
-                        self.state = if *size == 0 { State::Trailer(0) } else { State::Chunk(size.saturating_add(2)) }
+                        self.state = if *size == 0 { State::TRAILER } else { State::Chunk(size.saturating_add(2)) }
                     }
                     _ => match (char::from(byte).to_digit(16), *is_over) {
                         (Some(digit), false) => *size = size.saturating_mul(16).saturating_add(u64::from(digit)),
                         _ => *is_over = true,
                     },
                 },
-                State::Trailer(length) => match byte {
-                    b'\n' if *length == 0 => self.state = State::Head,
-                    b'\n' => *length = 0,
-                    b'\r' => {}
-                    _ => *length = length.saturating_add(1),
+                State::Trailer { is_empty, is_ending } => match byte {
+                    b'\n' if *is_ending => self.state = if *is_empty { State::Head } else { State::TRAILER },
+                    b'\r' => *is_ending = true,
+                    _ => (*is_empty, *is_ending) = (false, false),
                 },
             }
             bytes = rest;
@@ -211,6 +214,16 @@ mod tests {
         );
         check(&chunked, false);
         check(&format!("{chunked}{BOTH}"), true);
+    }
+
+    #[test]
+    fn heads_end_as_hyper_sees_it_and_so_do_trailers() {
+        check("PUT / HTTP/1.1\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\n\r\n", true);
+        let first = "PUT / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n";
+        let hidden = format!("x: y\n\nPUT / HTTP/1.1\nContent-Length: {}\r\n\r\n", BOTH.len());
+        check(&format!("{first}{hidden}{BOTH}"), true);
+        check(&format!("{first}x: y\r\n\r\n{BOTH}"), true);
+        check(&format!("{first}{BOTH}\r\n"), false);
     }
 
     proptest::proptest! {

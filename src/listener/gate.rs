@@ -144,6 +144,11 @@ fn check_body(headers: &HeaderMap, max_body: usize) -> Result<Target, Refusal> {
     if encodings.iter().any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded bodies are not taken"));
     }
+    // Where other codings are named too, hyper takes the body apart by the last one alone.
+    let codings = headers.get_all(header::TRANSFER_ENCODING);
+    if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) || codings.iter().count() > 1 {
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "the only transfer encoding is `chunked`"));
+    }
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()).and_then(|length| length.parse::<u64>().ok());
     if length.is_some_and(|length| length > max_body as u64) {
@@ -153,8 +158,9 @@ fn check_body(headers: &HeaderMap, max_body: usize) -> Result<Target, Refusal> {
 }
 
 fn is_of_a_browser(header: &str) -> bool {
-    matches!(header, "origin" | "referer" | "cookie")
-        || header.starts_with("sec-fetch-")
+    // The last one comes with navigations that tell nothing else.
+    matches!(header, "origin" | "referer" | "cookie" | "upgrade-insecure-requests")
+        || header.starts_with("sec-")
         || header.starts_with("access-control-request-")
 }
 
@@ -269,6 +275,8 @@ mod tests {
             "sec-fetch-mode: no-cors",
             "referer: x",
             "cookie: a=b",
+            "sec-purpose: prefetch",
+            "upgrade-insecure-requests: 1",
             "access-control-request-method: PUT",
         ] {
             for first in ["PUT /notify", "OPTIONS /notify", "GET /healthz", "GET /favicon.ico"] {
@@ -294,5 +302,9 @@ mod tests {
         assert_eq!(with("PUT /notify", &format!("{good}\ncontent-type: Application/JSON; charset=x")), 200);
         assert_eq!(with("PUT /notify", &format!("{good}\ncontent-encoding: gzip")), 415);
         assert_eq!(with("PUT /notify", &format!("{good}\ncontent-length: 9999999")), 413);
+        assert_eq!(with("PUT /notify", &format!("{good}\ntransfer-encoding: Chunked")), 200);
+        for codings in ["gzip, chunked", "chunked, chunked", "identity", "chunked\ntransfer-encoding: chunked"] {
+            assert_eq!(with("PUT /notify", &format!("{good}\ntransfer-encoding: {codings}")), 400, "{codings}");
+        }
     }
 }
