@@ -22,7 +22,7 @@ use crate::control::{Ask, Reply};
 use crate::desktop::menu::{TrayView, tray_view};
 use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, Request, Slot, Wanted};
 use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
-use crate::event::{EntryId, Event};
+use crate::event::{EntryId, Event, EventKind};
 use crate::handler::notify::{what, who};
 use crate::handler::{Act, Batch, Kind, Told, field};
 use crate::listener::{Knock, Taken};
@@ -30,9 +30,10 @@ use crate::popups::{Mode, Popups};
 use crate::problem::{EACH_TIME, Problem};
 use crate::process::{Ended, Exit, GroupId, Job};
 use crate::router::route;
-use crate::status::{LastRun, Paused, Recent, Status};
+use crate::status::{LastRun, Mailbox, Paused, Recent, Status};
 use crate::store::record::Fault;
 use crate::store::{Accepted, Change, Entry, Loaded, RunId, Store};
+use crate::unseen::Unseen;
 
 use asks::Fetcher;
 pub use session::{Options, Print, Signal, run};
@@ -70,6 +71,11 @@ pub enum Input {
     Record(Option<Fault>),
     /// What is wrong with the password or the certificate of the listener.
     Listener(Vec<String>),
+    /// What the message that came with an event says; none where it says nothing more than the event.
+    Read {
+        id: EntryId,
+        read: Option<Event>,
+    },
     /// Nothing but time has passed.
     Deadline,
     Stop,
@@ -95,6 +101,11 @@ pub enum Effect {
         lines: Vec<String>,
     },
     Desktop(Request),
+    /// Read the message that came with an event.
+    Read {
+        id: EntryId,
+        message: Box<str>,
+    },
     /// Start a program that outlives us; none means the desktop's mail program.
     Open {
         words: Option<Vec<String>>,
@@ -131,6 +142,7 @@ pub struct App {
     unquiet_until: Option<Timestamp>,
     new: u32,
     looked: bool,
+    unseen: Unseen,
     standing_problems: Vec<String>,
     /// Of the configuration, or of one that was not taken.
     config_problems: Vec<String>,
@@ -185,6 +197,7 @@ impl App {
             unquiet_until: None,
             new: 0,
             looked: false,
+            unseen: Unseen::default(),
             standing_problems,
             config_problems: warnings.iter().map(|problem| problem.message.clone()).collect(),
             listener_problems: Vec::new(),
@@ -226,6 +239,7 @@ impl App {
                 problems.iter().for_each(|problem| tracing::warn!("{problem}"));
                 self.listener_problems = problems;
             }
+            Input::Read { id, read } => self.message_read(id, read, now, &mut effects),
             Input::Deadline => {}
             Input::Stop => {
                 self.stopping = true;
@@ -286,7 +300,9 @@ impl App {
         [tray, runs, self.settle_at].into_iter().flatten().min()
     }
 
-    fn accept(&mut self, event: Event, now: Now, effects: &mut Vec<Effect>) {
+    fn accept(&mut self, mut event: Event, now: Now, effects: &mut Vec<Effect>) {
+        self.unseen.hear(&event);
+        let message = event.message.take();
         let handlers: Vec<_> = route(&self.config.handlers, &event).cloned().collect();
         let names: Vec<Arc<str>> = handlers
             .iter()
@@ -299,9 +315,13 @@ impl App {
         let is_shown = handlers.iter().any(|handler| handler.is_notify());
         let is_counted =
             event.is_new_mail() && (is_shown || !self.config.handlers.iter().any(|handler| handler.is_notify()));
-        let Accepted::New(id) = self.store.accept(event, &names, now.wall) else {
-            tracing::debug!("a repeat");
-            return;
+        let id = match self.store.accept(event, &names, now.wall) {
+            Accepted::New(id) => id,
+            Accepted::Repeat(known) => {
+                tracing::debug!("a repeat");
+                known.into_iter().for_each(|known| self.show_anew(known, effects));
+                return;
+            }
         };
         if is_counted {
             if std::mem::take(&mut self.looked) {
@@ -309,8 +329,10 @@ impl App {
             }
             self.new = self.new.saturating_add(1);
         }
-        for name in &names {
-            self.dispatcher.arrived(name, now);
+        match message {
+            // Its handlers wait for what it says.
+            Some(message) => effects.push(Effect::Read { id, message }),
+            None => names.iter().for_each(|name| self.dispatcher.arrived(name, now)),
         }
         if is_shown && matches!(self.notifications, Some(Availability::Absent(_))) {
             effects.push(Effect::Desktop(Request::LookAgain));
@@ -321,8 +343,38 @@ impl App {
         }
     }
 
+    /// A message has been read for what it says; none where it says nothing more.
+    fn message_read(&mut self, id: EntryId, read: Option<Event>, now: Now, effects: &mut Vec<Effect>) {
+        let shown = match read {
+            Some(read) => self.store.read_message(id, &read),
+            None => Some(id),
+        };
+        let Some(shown) = shown else { return };
+        if shown == id {
+            let deliveries = self.store.entry(id).map(|entry| entry.deliveries.clone()).unwrap_or_default();
+            let waiting = deliveries.iter().filter(|delivery| self.store.is_waiting(&delivery.handler));
+            waiting.for_each(|delivery| self.dispatcher.arrived(&delivery.handler, now));
+        } else {
+            self.new = self.new.saturating_sub(1);
+        }
+        // It may be on the screen already, with less.
+        self.show_anew(shown, effects);
+    }
+
+    /// More is known about a message than its popups say.
+    fn show_anew(&mut self, id: EntryId, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.store.entry(id) else { return };
+        let handlers = &self.config.handlers;
+        let notify = |name: &str| match &handlers.iter().find(|handler| &*handler.name == name)?.kind {
+            Kind::Notify(notify) => Some(notify),
+            _ => None,
+        };
+        effects.extend(self.popups.update(entry, notify).into_iter().map(Effect::Desktop));
+    }
+
     /// The message needs no attention any more, whatever handlers' filters say about this event.
     fn withdraw(&mut self, event: &Event, effects: &mut Vec<Effect>) {
+        self.new = self.new.saturating_sub(self.store.mark_read(event));
         effects.extend(self.popups.withdraw(event).into_iter().map(Effect::Desktop));
         for handler in &self.config.handlers {
             if matches!(&handler.kind, Kind::Notify(notify) if notify.withdraw) {
@@ -432,6 +484,19 @@ impl App {
         }
     }
 
+    /// Folders whose new mail would be shown, as far as their server tells how full they are.
+    fn mailboxes(&self) -> Vec<Mailbox> {
+        let is_shown = |user: &str, folder: &str| {
+            let mut mail = Event::new(EventKind::MessageNew, user);
+            mail.folder = Some(folder.to_owned());
+            route(&self.config.handlers, &mail).any(|handler| handler.is_notify())
+        };
+        let shown = self.unseen.counts().filter(|(user, folder, _)| is_shown(user, folder));
+        shown
+            .map(|(user, folder, unseen)| Mailbox { user: user.to_owned(), folder: folder.to_owned(), unseen })
+            .collect()
+    }
+
     pub fn status(&self) -> Status {
         let handlers = self.dispatcher.status();
         let failed = handlers.iter().filter_map(|handler| {
@@ -447,10 +512,12 @@ impl App {
             at: entry.at,
             who: who(&entry.event),
             what: what(&entry.event),
+            is_unread: entry.event.is_new_mail() && !entry.read && self.unseen.is_tracked(&entry.event.user),
         });
         Status {
             new: self.new,
             looked: self.looked,
+            unseen: self.mailboxes(),
             paused: self.paused(),
             recent: recent.take(self.config.tray.recent).collect(),
             recent_slots: self.config.tray.recent,

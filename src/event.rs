@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use jiff::Timestamp;
+
 /// The kinds of event of RFC 5423 that Dovecot's framework knows, and any other under its own name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum EventKind {
@@ -114,6 +116,22 @@ pub struct Event {
     /// The beginning of the text, as the server sent it.
     pub snippet: Option<String>,
     pub message_id: Option<String>,
+    /// The raw header value.
+    pub to: Option<String>,
+    /// When the message was written, as it says itself.
+    pub date: Option<Timestamp>,
+    /// IMAP flags (RFC 9051 section 2.3.2): of the message, or those that were set or cleared.
+    pub flags: Vec<String>,
+    /// As `flags`, of those that users make up.
+    pub keywords: Vec<String>,
+    /// What a renamed folder was called before.
+    pub old_folder: Option<String>,
+    /// Messages in the folder when the sender looked.
+    pub messages: Option<u32>,
+    /// Whether an invitation was read from it, so that its texts are another's of the same message.
+    pub is_invitation: bool,
+    /// The whole message (RFC 5322), where a sender gave that and nobody has read it yet. Never kept.
+    pub message: Option<Box<str>>,
     /// Who told us; absent for events that came over a Unix socket.
     pub remote: Option<SocketAddr>,
 }
@@ -131,6 +149,14 @@ impl Event {
             subject: None,
             snippet: None,
             message_id: None,
+            to: None,
+            date: None,
+            flags: Vec::new(),
+            keywords: Vec::new(),
+            old_folder: None,
+            messages: None,
+            is_invitation: false,
+            message: None,
             remote: None,
         }
     }
@@ -150,7 +176,25 @@ impl Event {
 
     /// Whether this says that a message needs no attention any more.
     pub fn settles_message(&self) -> bool {
-        matches!(self.kind, EventKind::MessageRead | EventKind::MessageTrash | EventKind::MessageExpunge)
+        use EventKind::{FlagsSet, MessageExpunge, MessageRead, MessageTrash};
+        matches!(self.kind, MessageRead | MessageTrash | MessageExpunge) || (self.kind == FlagsSet && self.has_seen())
+    }
+
+    /// Whether the message is marked as read, or just was.
+    pub fn has_seen(&self) -> bool {
+        self.flags.iter().any(|flag| flag.eq_ignore_ascii_case("\\Seen"))
+    }
+
+    /// Whether this came because somebody reads mail: a server that says so once says so always.
+    pub fn tells_of_reading(&self) -> bool {
+        use EventKind::{FlagsClear, FlagsSet, MessageRead};
+        matches!(self.kind, MessageRead | FlagsSet | FlagsClear)
+    }
+
+    /// Whether this tells how full a folder is and nothing about a message.
+    pub fn is_only_counts(&self) -> bool {
+        let has_counts = self.unseen.is_some() || self.messages.is_some();
+        has_counts && self.from.is_none() && self.subject.is_none() && self.snippet.is_none() && self.uid.is_none()
     }
 
     /// Whether this is a change of flags: they come by the dozen.
@@ -176,6 +220,22 @@ mod tests {
         for kind in EventKind::KNOWN {
             assert_eq!(EventKind::from_name(&kind.name().to_lowercase()), kind);
         }
+    }
+
+    #[test]
+    fn a_message_is_settled_by_reading_it_however_that_is_told() {
+        let check = |name: &str, flags: &[&str], expected: bool| {
+            let mut event = Event::new(EventKind::from_name(name), "me");
+            event.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            assert_eq!(event.settles_message(), expected, "{name} {flags:?}");
+        };
+        check("MessageRead", &[], true);
+        check("MessageTrash", &[], true);
+        check("MessageExpunge", &[], true);
+        check("FlagsSet", &["\\Flagged", "\\seen"], true);
+        check("FlagsSet", &["\\Flagged"], false);
+        check("FlagsClear", &["\\Seen"], false);
+        check("MessageNew", &["\\Seen"], false);
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub mod config;
 pub mod secret;
 pub mod router;
 pub mod store;
+pub mod unseen;
 pub mod schedule;
 pub mod dispatcher;
 pub mod popups;

@@ -60,7 +60,9 @@ pub struct Popups {
 #[derive(Debug, Clone)]
 struct About {
     entry: EntryId,
+    handler: Arc<str>,
     event: Arc<Event>,
+    note: Note,
     /// Whether it goes when the message needs no attention any more.
     withdraw: bool,
 }
@@ -119,10 +121,17 @@ impl Popups {
             return;
         }
         if burst.singles.len() < notify.summarise_over {
-            let about = About { entry: entry.id, event: event.clone(), withdraw: notify.withdraw };
+            let note = notify.note(&event);
+            let about = About {
+                entry: entry.id,
+                handler: group.handler,
+                event: event.clone(),
+                note: note.clone(),
+                withdraw: notify.withdraw,
+            };
             let slot = new_slot(&mut self.last_slot, &mut self.alive, Some(about));
-            burst.singles.push_back((now, slot, event.clone()));
-            changes.show(slot, notify.note(&event));
+            burst.singles.push_back((now, slot, event));
+            changes.show(slot, note);
             return;
         }
         let slot = new_slot(&mut self.last_slot, &mut self.alive, None);
@@ -136,6 +145,21 @@ impl Popups {
         summary.add(event, now);
         changes.show(slot, summary.note(notify, &group));
         burst.summary = Some(summary);
+    }
+
+    /// More is known about a message: its popups say so, in their places. `notify` finds a handler by its name.
+    pub fn update<'a>(&mut self, entry: &Entry, notify: impl Fn(&str) -> Option<&'a Notify>) -> Vec<Request> {
+        let mut changes = Changes::default();
+        for (slot, about) in &mut self.alive {
+            let Some(about) = about.as_mut().filter(|about| about.entry == entry.id) else { continue };
+            about.event = entry.event.clone();
+            let Some(note) = notify(&about.handler).map(|notify| notify.note(&entry.event)) else { continue };
+            if note != about.note {
+                about.note = note.clone();
+                changes.show(*slot, note);
+            }
+        }
+        changes.into_requests()
     }
 
     /// A popup about ourselves; its icon is one that no handler can set.
@@ -274,7 +298,13 @@ mod tests {
             let mut event = Event::new(EventKind::MessageNew, "me");
             event.folder = Some(folder.to_owned());
             event.from = Some(crate::mime::originator(&format!("m{} <a@x>", self.next)));
-            Entry { id: EntryId(self.next), at: Timestamp::UNIX_EPOCH, event: Arc::new(event), deliveries: Vec::new() }
+            Entry {
+                id: EntryId(self.next),
+                at: Timestamp::UNIX_EPOCH,
+                read: false,
+                event: Arc::new(event),
+                deliveries: Vec::new(),
+            }
         }
 
         /// A mail after so many seconds; what happens on the screen, in words.

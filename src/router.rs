@@ -16,6 +16,8 @@ pub fn route<'a>(handlers: &'a [Arc<Handler>], event: &'a Event) -> impl Iterato
         match handler.kind {
             Kind::Command(_) | Kind::Log(_) => true,
             Kind::Notify(_) | Kind::Silence if decided => false,
+            // Somebody or something on the server has read it already.
+            Kind::Notify(_) if event.is_new_mail() && event.has_seen() => false,
             Kind::Notify(_) => {
                 decided = true;
                 true

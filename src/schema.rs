@@ -14,6 +14,11 @@
 //! | `from`, `subject` | raw header values |
 //! | `from_name`, `from_address`, `subject_text` | decoded, safe to show |
 //! | `snippet`, `message_id` | |
+//! | `to`, `date` | raw header value; when it was written, RFC 3339 |
+//! | `flags`, `keywords` | of the message, or those that were set or cleared |
+//! | `old_folder`, `messages` | a renamed folder's former name; messages in the folder |
+//! | `invitation` | `true` where `subject_text` and `snippet` say what an invitation says |
+//! | `read` | `true` where the message has been read, trashed or expunged since |
 //! | `remote` | address and port that it came from |
 //! | `redelivered` | `true` where a run before a crash may have seen it |
 //! | `deliveries` | in `recent`: what became of it, `[{"handler","state","outcome"}]`, state `waiting`, `running`, `finished` |
@@ -23,9 +28,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{EntryId, Event, EventKind};
+use crate::event::{EntryId, Event, EventKind, Subject};
 use crate::mime;
-use crate::status::{HandlerStatus, Paused, Status};
+use crate::status::{HandlerStatus, Mailbox, Paused, Status};
 
 pub const VERSION: u32 = 1;
 
@@ -62,6 +67,22 @@ pub struct EventJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     message_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    date: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    flags: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    keywords: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    old_folder: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    messages: Option<u32>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    invitation: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
     remote: Option<std::net::SocketAddr>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub redelivered: bool,
@@ -95,6 +116,13 @@ impl EventJson {
             subject_text: event.subject.as_ref().and_then(|subject| filled(&subject.text)),
             snippet: event.snippet.clone(),
             message_id: event.message_id.clone(),
+            to: event.to.clone(),
+            date: event.date,
+            flags: event.flags.clone(),
+            keywords: event.keywords.clone(),
+            old_folder: event.old_folder.clone(),
+            messages: event.messages,
+            invitation: event.is_invitation,
             remote: event.remote,
             ..Self::default()
         }
@@ -112,15 +140,26 @@ impl EventJson {
 
     /// What is kept on disk: no decoded copies, and no text so long that a mail's author could fill the disk.
     pub fn at_rest(mut self, content: Content) -> String {
-        (self.from_name, self.from_address, self.subject_text) = (None, None, None);
+        (self.from_name, self.from_address) = (None, None);
+        // An invitation's is another than what its subject says.
+        self.subject_text.take_if(|_| !self.invitation);
         if content == Content::None {
-            (self.from, self.subject, self.message_id) = (None, None, None);
+            (self.from, self.to, self.subject, self.subject_text, self.message_id) = (None, None, None, None, None);
         }
         if content != Content::Full {
             self.snippet = None;
         }
-        let texts = [&mut self.from, &mut self.subject, &mut self.snippet, &mut self.folder, &mut self.message_id];
-        texts.into_iter().flatten().for_each(cut);
+        let texts = [
+            &mut self.from,
+            &mut self.to,
+            &mut self.subject,
+            &mut self.subject_text,
+            &mut self.snippet,
+            &mut self.folder,
+            &mut self.old_folder,
+            &mut self.message_id,
+        ];
+        texts.into_iter().flatten().chain(&mut self.flags).chain(&mut self.keywords).for_each(cut);
         cut(&mut self.user);
         cut(&mut self.event);
         self.line()
@@ -135,8 +174,19 @@ impl EventJson {
         event.unseen = self.unseen;
         event.from = self.from.map(|raw| mime::originator(&raw));
         event.subject = self.subject.map(|raw| mime::subject(&raw));
+        if let (true, Some(text)) = (self.invitation, self.subject_text) {
+            let raw = event.subject.take().map(|subject| subject.raw).unwrap_or_default();
+            event.subject = Some(Subject { raw, text: mime::one_line(&text) });
+        }
         event.snippet = self.snippet;
         event.message_id = self.message_id;
+        event.to = self.to;
+        event.date = self.date;
+        event.flags = self.flags;
+        event.keywords = self.keywords;
+        event.old_folder = self.old_folder;
+        event.messages = self.messages;
+        event.is_invitation = self.invitation;
         event.remote = self.remote;
         event
     }
@@ -148,6 +198,12 @@ pub struct StatusJson {
     pub schema: u32,
     /// Messages that came since the user last looked.
     pub new: u32,
+    /// Messages that nobody has seen; absent where no server tells when one is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<u32>,
+    /// The same for each user and folder.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mailboxes: Vec<MailboxJson>,
     pub fetching: bool,
     pub paused: bool,
     /// When the pause ends; none while it lasts until resumed, or where there is none.
@@ -162,6 +218,13 @@ pub struct StatusJson {
     /// The newest event that is worth a line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MailboxJson {
+    pub user: String,
+    pub folder: String,
+    pub unseen: u32,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,9 +268,16 @@ impl StatusJson {
                 last_line: last.last_line.clone(),
             }),
         };
+        let mailbox = |mailbox: &Mailbox| MailboxJson {
+            user: mailbox.user.clone(),
+            folder: mailbox.folder.clone(),
+            unseen: mailbox.unseen,
+        };
         Self {
             schema: VERSION,
             new: status.new,
+            unseen: status.unseen(),
+            mailboxes: status.unseen.iter().map(mailbox).collect(),
             fetching: status.is_fetching(),
             paused: status.paused.is_some(),
             paused_until: match status.paused {

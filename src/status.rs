@@ -10,6 +10,8 @@ pub struct Status {
     pub new: u32,
     /// Somebody looked at them, and nothing has come since.
     pub looked: bool,
+    /// What servers say of messages that nobody has seen, where they say when one is.
+    pub unseen: Vec<Mailbox>,
     pub paused: Option<Paused>,
     /// The newest first.
     pub recent: Vec<Recent>,
@@ -26,9 +28,23 @@ impl Status {
         self.handlers.iter().any(|handler| handler.fetches && handler.running_since.is_some())
     }
 
+    /// Unseen messages in all folders; none where no server tells.
+    pub fn unseen(&self) -> Option<u32> {
+        let total = self.unseen.iter().fold(0_u32, |total, mailbox| total.saturating_add(mailbox.unseen));
+        (!self.unseen.is_empty()).then_some(total)
+    }
+
     pub fn can_fetch(&self) -> bool {
         self.handlers.iter().any(|handler| handler.fetches)
     }
+}
+
+/// A folder of somebody's, whose new mail is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mailbox {
+    pub user: String,
+    pub folder: String,
+    pub unseen: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +64,8 @@ pub struct Recent {
     pub who: String,
     /// The subject, or the folder.
     pub what: String,
+    /// New mail that nobody has read, where that would be told.
+    pub is_unread: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -26,6 +26,8 @@ const MAX_WAITING: usize = 20_000;
 /// The texts of all events in memory; beyond it those of a new one are cut.
 const MAX_TEXT: usize = 32 << 20;
 const CUT_TEXT: usize = 8 * 1024;
+/// Two events about one message come within so many seconds.
+const TWINS_WITHIN: i64 = 10;
 /// An event that was being handled at so many of our crashes is set aside.
 const MAX_CRASHES: u32 = 2;
 
@@ -37,6 +39,8 @@ pub struct Entry {
     pub id: EntryId,
     pub at: Timestamp,
     pub event: Arc<Event>,
+    /// The message needs no attention any more.
+    pub read: bool,
     pub deliveries: Vec<Delivery>,
 }
 
@@ -67,10 +71,12 @@ pub enum Change {
         entry: Entry,
         identity: Option<u64>,
     },
-    /// A repeat knew more.
+    /// More is known about the message.
     Completed {
         id: EntryId,
         event: Arc<Event>,
+        read: bool,
+        identity: Option<u64>,
     },
     Started {
         run: RunId,
@@ -124,8 +130,8 @@ pub struct Loaded {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Accepted {
     New(EntryId),
-    /// It is known already.
-    Repeat,
+    /// It is known already; as which entry, where it told something new about that.
+    Repeat(Option<EntryId>),
 }
 
 #[derive(Debug, Default)]
@@ -170,6 +176,7 @@ impl Entry {
             DeliveryJson { handler: delivery.handler.to_string(), state: state.to_owned(), outcome }
         };
         let mut json = EventJson::entry(&self.event, self.id, self.at);
+        json.read = self.read;
         json.deliveries = self.deliveries.iter().map(delivery).collect();
         json
     }
@@ -188,7 +195,7 @@ impl Entry {
             redelivered: false,
         };
         let deliveries = std::mem::take(&mut json.deliveries).into_iter().map(delivery).collect();
-        Some(Self { id, at, event: Arc::new(json.into_event()), deliveries })
+        Some(Self { id, at, read: json.read, event: Arc::new(json.into_event()), deliveries })
     }
 
     fn delivery(&mut self, handler: &str) -> Option<&mut Delivery> {
@@ -233,8 +240,13 @@ impl Store {
         if let Some(identity) = identity
             && let Some(known) = self.seen.find(identity)
         {
-            self.complete(known, &event);
-            return Accepted::Repeat;
+            return Accepted::Repeat(self.complete(known, &event));
+        }
+        if let Some(twin) = self.twin(&event, at, EntryId(u64::MAX)) {
+            if let Some(identity) = identity {
+                self.seen.remember(identity, twin);
+            }
+            return Accepted::Repeat(self.complete(twin, &event));
         }
         self.last_entry += 1;
         let id = EntryId(self.last_entry);
@@ -248,7 +260,9 @@ impl Store {
             crashes: 0,
             redelivered: false,
         };
-        let entry = Entry { id, at, event: Arc::new(event), deliveries: handlers.iter().map(deliver).collect() };
+        let read = event.is_new_mail() && event.has_seen();
+        let deliveries = handlers.iter().map(deliver).collect();
+        let entry = Entry { id, at, event: Arc::new(event), read, deliveries };
         self.changes.push(Change::Put { entry: entry.clone(), identity });
         self.keep(entry);
         for handler in handlers {
@@ -261,6 +275,70 @@ impl Store {
             }
         }
         Accepted::New(id)
+    }
+
+    /// What was in the message that came with an event has been read. Gives the entry that is now to be shown: this
+    /// one, or that of another event about the same message, which then has all of it.
+    pub fn read_message(&mut self, id: EntryId, from: &Event) -> Option<EntryId> {
+        let entry = self.entries.get(&id)?;
+        let (at, user, folder) = (entry.at, entry.event.user.clone(), entry.event.folder.clone());
+        let from = Event { user, folder, ..from.clone() };
+        let Some(twin) = self.twin(&from, at, id) else {
+            self.complete(id, &from);
+            return Some(id);
+        };
+        self.complete(twin, &from);
+        let waits =
+            |(handler, waiting): (&Arc<str>, &VecDeque<EntryId>)| waiting.contains(&id).then(|| handler.clone());
+        let handlers: Vec<Arc<str>> = self.waiting.iter().filter_map(waits).collect();
+        for handler in handlers {
+            if let Some(waiting) = self.waiting.get_mut(&handler) {
+                waiting.retain(|waiting| *waiting != id);
+            }
+            self.end(None, &handler, vec![id], &format!("the same message as {}", twin.0));
+        }
+        Some(twin)
+    }
+
+    /// The message needs no attention any more. Gives how many entries of new mail were about it and said otherwise.
+    pub fn mark_read(&mut self, by: &Event) -> u32 {
+        let mut marked = 0;
+        for entry in self.entries.values_mut() {
+            if entry.event.is_new_mail() && !entry.read && entry.event.is_about_the_same_message(by) {
+                entry.read = true;
+                marked += 1;
+                self.changes.push(Change::Completed {
+                    id: entry.id,
+                    event: entry.event.clone(),
+                    read: true,
+                    identity: None,
+                });
+            }
+        }
+        marked
+    }
+
+    /// The entry of another event about the same message, of a moment ago: senders that don't know a message's number
+    /// tell of it in parts. An invitation comes beside the event of its mail, a form with a folder's counts after it.
+    fn twin(&self, event: &Event, at: Timestamp, before: EntryId) -> Option<EntryId> {
+        if !event.is_new_mail() {
+            return None;
+        }
+        let is_near = |entry: &&Entry| (entry.at.as_second() - at.as_second()).abs() <= TWINS_WITHIN;
+        let is_same = |entry: &&Entry| {
+            let known = &entry.event;
+            let is_same_mail = || {
+                known.is_invitation != event.is_invitation
+                    && (known.uid.is_none() || event.uid.is_none())
+                    && mail_subject(known) == mail_subject(event)
+                    && known.from.as_ref().map(|from| &from.address) == event.from.as_ref().map(|from| &from.address)
+            };
+            known.is_new_mail()
+                && (&known.user, &known.folder) == (&event.user, &event.folder)
+                && (event.is_only_counts() || is_same_mail())
+        };
+        let older = self.entries.range(..before).rev().map(|(_, entry)| entry);
+        older.take_while(is_near).take(RECENT).find(is_same).map(|entry| entry.id)
     }
 
     /// Whether this very request came a moment ago; senders try again when they miss our answer.
@@ -422,20 +500,40 @@ impl Store {
         }
     }
 
-    /// A repeat of an event that knows more adds what was missing.
-    fn complete(&mut self, id: EntryId, repeat: &Event) {
-        let Some(entry) = self.entries.get_mut(&id) else { return };
+    /// Another event about the same message adds what was missing. Gives the entry, if that changed it.
+    fn complete(&mut self, id: EntryId, other: &Event) -> Option<EntryId> {
+        let entry = self.entries.get_mut(&id)?;
         let mut event = (*entry.event).clone();
-        event.from = event.from.or_else(|| repeat.from.clone());
-        event.subject = event.subject.or_else(|| repeat.subject.clone());
-        event.snippet = event.snippet.filter(|snippet| !snippet.is_empty()).or_else(|| repeat.snippet.clone());
-        event.unseen = event.unseen.or(repeat.unseen);
-        event.message_id = event.message_id.or_else(|| repeat.message_id.clone());
-        if event != *entry.event {
-            let event = Arc::new(event);
-            entry.event = event.clone();
-            self.changes.push(Change::Completed { id, event });
+        if other.is_invitation && !event.is_invitation {
+            // What it says is better than the beginning of the mail's text.
+            (event.is_invitation, event.snippet) = (true, other.snippet.clone());
+            event.subject = other.subject.clone().or(event.subject);
         }
+        event.from = event.from.or_else(|| other.from.clone());
+        event.to = event.to.or_else(|| other.to.clone());
+        event.subject = event.subject.or_else(|| other.subject.clone());
+        event.snippet = event.snippet.filter(|snippet| !snippet.is_empty()).or_else(|| other.snippet.clone());
+        event.message_id = event.message_id.or_else(|| other.message_id.clone());
+        event.date = event.date.or(other.date);
+        event.unseen = event.unseen.or(other.unseen);
+        event.messages = event.messages.or(other.messages);
+        if event.uid.is_none() {
+            (event.uid, event.uid_validity) = (other.uid, other.uid_validity.or(event.uid_validity));
+        }
+        if event.flags.is_empty() {
+            event.flags.clone_from(&other.flags);
+        }
+        if event.keywords.is_empty() {
+            event.keywords.clone_from(&other.keywords);
+        }
+        if event == *entry.event {
+            return None;
+        }
+        self.text = self.text.saturating_sub(text_length(&entry.event)) + text_length(&event);
+        let event = Arc::new(event);
+        entry.event = event.clone();
+        self.changes.push(Change::Completed { id, identity: identity(&event), event, read: entry.read });
+        Some(id)
     }
 
     fn trim(&mut self) {
@@ -463,6 +561,11 @@ fn identity(event: &Event) -> Option<u64> {
     Some(seen::digest(text.as_bytes()))
 }
 
+/// The mail's own subject, decoded; an invitation's text is another.
+fn mail_subject(event: &Event) -> String {
+    event.subject.as_ref().map(|subject| crate::mime::subject(&subject.raw).text).unwrap_or_default()
+}
+
 /// The digest of a request, by which its repeat is known.
 pub fn fingerprint(date: &[u8], body: &[u8]) -> u64 {
     seen::digest(&[date, b"\0", body].concat())
@@ -471,7 +574,8 @@ pub fn fingerprint(date: &[u8], body: &[u8]) -> u64 {
 fn texts(event: &mut Event) -> impl Iterator<Item = &mut String> {
     let from = event.from.as_mut().map(|from| &mut from.raw);
     let subject = event.subject.as_mut().map(|subject| &mut subject.raw);
-    [from, subject, event.snippet.as_mut(), event.message_id.as_mut()].into_iter().flatten()
+    let others = [event.snippet.as_mut(), event.message_id.as_mut(), event.to.as_mut()];
+    [from, subject].into_iter().chain(others).flatten()
 }
 
 fn text_length(event: &Event) -> usize {
@@ -480,6 +584,7 @@ fn text_length(event: &Event) -> usize {
         + length(event.subject.as_ref().map(|subject| &subject.raw))
         + length(event.snippet.as_ref())
         + length(event.message_id.as_ref())
+        + length(event.to.as_ref())
 }
 
 fn cut(mut event: Event) -> Event {

@@ -1,6 +1,8 @@
 //! A sender's bytes → events. Each sender's format is a file of its own.
 
+mod form;
 mod json;
+mod keys;
 
 use thiserror::Error;
 
@@ -24,7 +26,29 @@ impl std::fmt::Debug for dyn WireFormat {
     }
 }
 
-pub static FORMATS: &[&dyn WireFormat] = &[&json::Json];
+pub static FORMATS: &[&dyn WireFormat] = &[&json::Json, &form::Form, &Unsaid];
+
+/// What came without a media type: JSON looks like nothing else.
+struct Unsaid;
+
+impl WireFormat for Unsaid {
+    fn name(&self) -> &'static str {
+        "untyped"
+    }
+
+    fn accepts(&self, media_type: &str) -> bool {
+        media_type.is_empty()
+    }
+
+    fn parse(&self, body: &[u8]) -> Result<Vec<Event>, WireError> {
+        let text = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii();
+        match text.first() {
+            Some(b'{' | b'[' | b'"') | None => json::Json.parse(body),
+            Some(_) if text.contains(&b'=') => form::Form.parse(body),
+            Some(_) => json::Json.parse(body),
+        }
+    }
+}
 
 /// The format for a media type.
 pub fn format_for(media_type: &str) -> Option<&'static dyn WireFormat> {

@@ -23,6 +23,7 @@ use crate::config::{Config, Pass};
 use crate::control::Instance;
 use crate::control::{self, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
+use crate::event::{EntryId, Event};
 use crate::listener::{Doors, Knock};
 use crate::problem::{EACH_TIME, Problem};
 use crate::process::{self, Ended, GroupId};
@@ -154,6 +155,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         print: options.print,
         stopping,
         stopped,
+        reading: JoinSet::new(),
     };
     session.stand();
     session.turn([match session.listening {
@@ -197,6 +199,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 session.renew_certificate();
                 Input::Deadline
             }
+            Some(Ok((id, read))) = session.reading.join_next() => Input::Read { id, read },
             Some(obtained) = session.obtaining.join_next() => {
                 session.password_obtained(obtained);
                 continue;
@@ -315,6 +318,8 @@ struct Session {
     print: Option<Print>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
+    /// Messages that are being read for what they say.
+    reading: JoinSet<(EntryId, Option<Event>)>,
 }
 
 /// When the record is next put in order: in the first quiet moment, and under load now and then.
@@ -484,6 +489,10 @@ impl Session {
             // Done already, in `turn`.
             Effect::Log { .. } | Effect::Record(_) => {}
             Effect::Desktop(request) => self.link.send(request),
+            // Answered already: a great or hostile message holds up nobody.
+            Effect::Read { id, message } => {
+                self.reading.spawn_blocking(move || (id, read_message(&message)));
+            }
             Effect::Open { words, activation_token } => open(words, activation_token.as_deref()),
             Effect::Print(entry) => {
                 if let Some(print) = &self.print {
@@ -497,6 +506,12 @@ impl Session {
             }
         }
     }
+}
+
+/// What a message says that came with an event.
+fn read_message(message: &str) -> Option<Event> {
+    let _ = message;
+    None
 }
 
 fn log(level: tracing::Level, line: &str) {

@@ -117,10 +117,14 @@ fn action(label: &str, choice: Choice) -> Entry {
 }
 
 fn new_line(status: &Status) -> String {
-    match status.new {
+    let new = match status.new {
         0 => "No new messages".to_owned(),
         1 => "1 new message".to_owned(),
         new => format!("{new} new messages"),
+    };
+    match status.unseen() {
+        None => new,
+        Some(unseen) => format!("{new}, {unseen} unseen"),
     }
 }
 
@@ -133,7 +137,8 @@ fn recent(status: &Status) -> impl Iterator<Item = Entry> {
 
 fn recent_line(recent: &Recent) -> String {
     let text = if recent.what.is_empty() { recent.who.clone() } else { format!("{} — {}", recent.who, recent.what) };
-    format!("{}  {}", time_of_day(recent.at), shorten(&text, LINE))
+    let mark = if recent.is_unread { "● " } else { "" };
+    format!("{}  {mark}{}", time_of_day(recent.at), shorten(&text, LINE))
 }
 
 fn handler_entry(handler: &HandlerStatus) -> Entry {
@@ -210,7 +215,13 @@ mod tests {
     fn busy() -> Status {
         Status {
             new: 2,
-            recent: vec![Recent { entry: EntryId(7), at: at(0), who: "Jörg".into(), what: "a_b & c".into() }],
+            recent: vec![Recent {
+                entry: EntryId(7),
+                at: at(0),
+                who: "Jörg".into(),
+                what: "a_b & c".into(),
+                is_unread: false,
+            }],
             recent_slots: 3,
             handlers: vec![fetch(false)],
             problems: vec!["fetch: exit 1".into()],

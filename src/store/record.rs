@@ -437,11 +437,12 @@ fn apply(transaction: &Transaction<'_>, change: &Change, content: Content) -> Re
     };
     match change {
         Change::Put { entry, identity } => put(transaction, entry, *identity, content)?,
-        Change::Completed { id, event } => {
-            let text = EventJson::new(event).at_rest(content);
+        Change::Completed { id, event, read, identity } => {
+            let text = at_rest(event, *read, content);
             transaction
                 .prepare_cached("UPDATE entry SET event = ?2 WHERE id = ?1")?
                 .execute(params![signed(id.0), text])?;
+            remember(transaction, *identity)?;
         }
         Change::Started { run, handler, entries } => {
             let sql =
@@ -490,7 +491,7 @@ fn apply(transaction: &Transaction<'_>, change: &Change, content: Content) -> Re
 
 fn put(transaction: &Transaction<'_>, entry: &Entry, identity: Option<u64>, content: Content) -> Result<(), Failure> {
     let id = signed(entry.id.0);
-    let text = EventJson::new(&entry.event).at_rest(content);
+    let text = at_rest(&entry.event, entry.read, content);
     transaction.prepare_cached("INSERT OR REPLACE INTO entry VALUES (?1, ?2, ?3, ?4)")?.execute(params![
         id,
         entry.at.as_millisecond(),
@@ -508,6 +509,16 @@ fn put(transaction: &Transaction<'_>, entry: &Entry, identity: Option<u64>, cont
             .prepare_cached("INSERT OR REPLACE INTO delivery VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
             .execute(params![id, delivery.handler, state, run, delivery.crashes, outcome])?;
     }
+    remember(transaction, identity)
+}
+
+fn at_rest(event: &Event, read: bool, content: Content) -> String {
+    let mut json = EventJson::new(event);
+    json.read = read;
+    json.at_rest(content)
+}
+
+fn remember(transaction: &Transaction<'_>, identity: Option<u64>) -> Result<(), Failure> {
     if let Some(identity) = identity {
         transaction
             .prepare_cached("INSERT OR IGNORE INTO seen (identity) VALUES (?1)")?
@@ -585,8 +596,9 @@ fn entry(row: &Row<'_>) -> Result<Option<Entry>, Failure> {
     let read = || {
         let at = Timestamp::from_millisecond(row.get(1).ok()?).ok()?;
         let text = row.get_ref(2).ok()?;
-        let event = serde_json::from_slice::<EventJson>(text.as_bytes().ok()?).ok()?.into_event();
-        Some(Entry { id: EntryId(id.cast_unsigned()), at, event: Arc::new(event), deliveries: Vec::new() })
+        let json = serde_json::from_slice::<EventJson>(text.as_bytes().ok()?).ok()?;
+        let (id, read) = (EntryId(id.cast_unsigned()), json.read);
+        Some(Entry { id, at, read, event: Arc::new(json.into_event()), deliveries: Vec::new() })
     };
     Ok(read())
 }

@@ -12,7 +12,7 @@ fn accept_event(store: &mut Store, event: Event, handlers: &[&str]) -> Option<En
     let handlers: Vec<Arc<str>> = handlers.iter().map(|name| Arc::from(*name)).collect();
     match store.accept(event, &handlers, Timestamp::UNIX_EPOCH) {
         Accepted::New(id) => Some(id),
-        Accepted::Repeat => None,
+        Accepted::Repeat(_) => None,
     }
 }
 

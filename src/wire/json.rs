@@ -1,4 +1,4 @@
-//! JSON: one event or an array of them, with the keys of Dovecot's OX driver.
+//! JSON: one event or an array of them, with the keys of Dovecot's OX driver or the names of its Lua fields.
 //!
 //! Lenient wherever an event still makes sense: keys that we don't know, values of another type than expected and
 //! numbers out of range are as if absent. Only `user` and `event` must be there.
@@ -8,11 +8,13 @@ use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::keys::{Keys, Value};
 use super::{MAX_EVENTS, WireError, WireFormat};
-use crate::event::{Event, EventKind};
-use crate::mime;
+use crate::event::Event;
 
 const MAX_DEPTH: usize = 32;
+/// A message has a handful of flags.
+const MAX_LIST: usize = 64;
 
 pub struct Json;
 
@@ -22,7 +24,7 @@ impl WireFormat for Json {
     }
 
     fn accepts(&self, media_type: &str) -> bool {
-        matches!(media_type, "" | "application/json" | "text/json")
+        matches!(media_type, "application/json" | "text/json")
     }
 
     fn parse(&self, body: &[u8]) -> Result<Vec<Event>, WireError> {
@@ -202,94 +204,6 @@ impl<'de> Visitor<'de> for EventVisitor {
     }
 }
 
-/// An event's values as they come.
-#[derive(Default)]
-struct Keys<'de> {
-    user: Value<'de>,
-    event: Value<'de>,
-    folder: Value<'de>,
-    uid: Value<'de>,
-    uid_validity: Value<'de>,
-    from: Value<'de>,
-    subject: Value<'de>,
-    snippet: Value<'de>,
-    unseen: Value<'de>,
-    message_id: Value<'de>,
-}
-
-impl<'de> Keys<'de> {
-    fn set(&mut self, key: &str, value: Value<'de>) {
-        let slot = match key {
-            "user" => &mut self.user,
-            "event" => &mut self.event,
-            "folder" => &mut self.folder,
-            "imap-uid" => &mut self.uid,
-            "imap-uidvalidity" => &mut self.uid_validity,
-            "from" => &mut self.from,
-            "subject" => &mut self.subject,
-            "snippet" => &mut self.snippet,
-            "unseen" => &mut self.unseen,
-            "message-id" => &mut self.message_id,
-            _ => return,
-        };
-        *slot = value;
-    }
-
-    fn into_event(self) -> Result<Event, WireError> {
-        let user = self.user.required("user")?;
-        let kind = self.event.required("event")?;
-        let mut event = Event::new(EventKind::from_name(&kind), user);
-        event.folder = self.folder.text();
-        event.uid = self.uid.number().filter(|uid| *uid > 0);
-        event.uid_validity = self.uid_validity.number();
-        event.from = self.from.text().map(|raw| mime::originator(&raw));
-        event.subject = self.subject.text().map(|raw| mime::subject(&raw));
-        event.snippet = self.snippet.text();
-        event.unseen = self.unseen.number();
-        event.message_id = self.message_id.text();
-        Ok(event)
-    }
-}
-
-/// A JSON value as far as events know any.
-#[derive(Default)]
-enum Value<'de> {
-    #[default]
-    Absent,
-    Text(Cow<'de, str>),
-    Number(f64),
-    /// Something that no key of ours holds.
-    Other,
-}
-
-impl Value<'_> {
-    fn text(self) -> Option<String> {
-        match self {
-            Self::Text(text) => Some(text.into_owned()),
-            _ => None,
-        }
-    }
-
-    fn required(self, key: &'static str) -> Result<String, WireError> {
-        match self {
-            Self::Text(text) if text.trim().is_empty() => Err(WireError::Missing(key)),
-            Self::Text(text) => Ok(text.into_owned()),
-            Self::Absent => Err(WireError::Missing(key)),
-            Self::Number(_) | Self::Other => Err(WireError::NotText(key)),
-        }
-    }
-
-    /// Lua's numbers are floats: `4.0` is 4. Everything that is no number from 0 to 2³²−1 is absent.
-    fn number(self) -> Option<u32> {
-        match self {
-            Self::Number(number) if number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number) => {
-                Some(number as u32)
-            }
-            _ => None,
-        }
-    }
-}
-
 /// Takes any value and fails on none.
 struct Lenient;
 
@@ -338,8 +252,15 @@ impl<'de> Visitor<'de> for Lenient {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
+        let mut texts = Vec::new();
+        while let Some(item) = items.next_element_seed(Lenient)? {
+            if let Value::Text(text) = item
+                && texts.len() < MAX_LIST
+            {
+                texts.push(text.into_owned());
+            }
+        }
+        Ok(Value::List(texts))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value<'de>, A::Error> {
@@ -378,6 +299,7 @@ impl<'de> Visitor<'de> for Text {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::EventKind;
 
     fn parse(body: &str) -> Result<Vec<Event>, WireError> {
         Json.parse(body.as_bytes())

@@ -17,8 +17,7 @@ fn send_head(daemon: &Running, head: &str, body: &str) -> Response {
     send_raw(daemon, format!("{head}\r\n\r\n{body}").as_bytes())
 }
 
-/// The subjects that were printed, in their order, up to the marker's.
-/// What was rung, without what nobody could read.
+/// The subjects that were printed, in their order, without what nobody could read.
 fn subjects(printed: &str) -> Vec<&str> {
     printed.lines().filter(|line| !line.contains(" Unreadable ")).filter_map(|line| line.rsplit(": ").next()).collect()
 }

@@ -73,7 +73,7 @@ fn repeats_are_known_across_restarts() {
     store.accept(message.clone(), &[], Timestamp::now());
     record.write(&store.take_changes());
     let (mut store, ..) = Store::resume(home.open().1);
-    assert_eq!(store.accept(message, &[], Timestamp::now()), crate::store::Accepted::Repeat);
+    assert_eq!(store.accept(message, &[], Timestamp::now()), crate::store::Accepted::Repeat(None));
 }
 
 #[cfg(unix)]
