@@ -1,36 +1,225 @@
-//! A small blocking HTTP/1.1 client with one deadline for everything, for our own requests to a listener.
+//! A small blocking HTTP/1.1 client with one deadline for everything: looking the name up, connecting, TLS, sending,
+//! the answer. For `send` and for our own requests to ourselves. It follows no redirect and knows no proxy.
 
+use std::fmt;
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-/// More of an answer is not read: the first line says it all.
-const MAX_ANSWER: u64 = 16 * 1024;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-/// Sends a JSON body with `PUT` and gives the answer's status.
-pub fn put_json(address: SocketAddr, path: &str, body: &[u8], deadline: Duration) -> io::Result<u16> {
+/// More of an answer is not read: the first line says it all, and the rest why.
+const MAX_ANSWER: usize = 16 * 1024;
+
+/// Where a listener is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Url {
+    is_https: bool,
+    /// Without the brackets of an IPv6 address.
+    host: String,
+    port: u16,
+    /// With its query.
+    path: String,
+}
+
+impl Url {
+    /// `http://HOST[:PORT]/PATH` or `https://…`. A password in it is an error: whoever lists processes would see it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let (scheme, rest) = text.split_once("://").unwrap_or(("", text));
+        let is_https = match scheme.to_ascii_lowercase().as_str() {
+            "http" => false,
+            "https" => true,
+            _ => return Err("it begins with http:// or https://".to_owned()),
+        };
+        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err("it holds a user or password, which belong into the auth file".to_owned());
+        }
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(literal) => {
+                let (host, port) = literal.split_once(']').ok_or("a `]` is missing")?;
+                host.parse::<std::net::Ipv6Addr>().map_err(|_| format!("`{host}` is no IPv6 address"))?;
+                (host, port.strip_prefix(':').or(port.is_empty().then_some("")).ok_or("what is behind `]`?")?)
+            }
+            None => authority.split_once(':').unwrap_or((authority, "")),
+        };
+        let port = match port {
+            "" if is_https => 443,
+            "" => 80,
+            port => port.parse().map_err(|_| format!("`{port}` is no port"))?,
+        };
+        let is_clean = |text: &str| text.chars().all(|c| c.is_ascii_graphic());
+        if host.is_empty() || !is_clean(host) || !is_clean(path) || path.contains('#') {
+            return Err("it is no address of a web server".to_owned());
+        }
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
+        Ok(Self { is_https, host: host.to_owned(), port, path })
+    }
+
+    pub fn of(address: SocketAddr, path: &str) -> Self {
+        Self { is_https: false, host: address.ip().to_string(), port: address.port(), path: path.to_owned() }
+    }
+
+    /// Whether nobody on the way can read what is sent.
+    pub fn is_private(&self) -> bool {
+        let is_loopback = |ip: IpAddr| ip.to_canonical().is_loopback();
+        self.is_https || self.host.eq_ignore_ascii_case("localhost") || self.host.parse().is_ok_and(is_loopback)
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = if self.is_https { "https" } else { "http" };
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        write!(f, "{scheme}://{host}:{}{}", self.port, self.path)
+    }
+}
+
+/// What a listener answered.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    /// Its text, as it came.
+    pub text: String,
+}
+
+/// Sends a JSON body with `PUT`. `credentials` are `user:password`; `roots` is a PEM file of those certificates to
+/// trust, in place of the system's.
+pub fn put_json(
+    url: &Url,
+    credentials: Option<&str>,
+    roots: Option<&Path>,
+    body: &[u8],
+    deadline: Duration,
+) -> io::Result<Answer> {
     let end = Instant::now() + deadline;
-    let left = || match end.saturating_duration_since(Instant::now()) {
-        Duration::ZERO => Err(io::Error::from(io::ErrorKind::TimedOut)),
-        left => Ok(left),
-    };
-    let mut stream = TcpStream::connect_timeout(&address, left()?)?;
-    let head = format!(
-        "PUT {path} HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
-        body.len()
-    );
-    stream.set_write_timeout(Some(left()?))?;
-    stream.write_all(&[head.as_bytes(), body].concat())?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 1024];
-    while answer.len() < MAX_ANSWER as usize && !answer.contains(&b'\n') {
-        stream.set_read_timeout(Some(left()?))?;
-        match stream.read(&mut chunk)? {
-            0 => break,
-            count => answer.extend_from_slice(&chunk[..count]),
+    let mut stream = Timed { stream: connect(url, end)?, end };
+    let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
+    let mut head =
+        format!("PUT {} HTTP/1.1\r\nhost: {host}:{}\r\ncontent-type: application/json\r\n", url.path, url.port);
+    if let Some(credentials) = credentials {
+        head += &format!("authorization: Basic {}\r\n", STANDARD.encode(credentials));
+    }
+    head += &format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    let request = [head.as_bytes(), body].concat();
+    match url.is_https {
+        false => exchange(&mut stream, &request),
+        true => {
+            let mut tls = tls(&url.host, roots)?;
+            exchange(&mut rustls::Stream::new(&mut tls, &mut stream), &request)
         }
     }
-    status(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))
+}
+
+fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answer> {
+    let sent = stream.write_all(request).and_then(|()| stream.flush());
+    let mut answer = Vec::new();
+    let mut chunk = [0; 2048];
+    while answer.len() < MAX_ANSWER {
+        match stream.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&chunk[..count]),
+            // What there is may do: some close without a word of goodbye.
+            Err(_) if status(&answer).is_some() => break,
+            Err(error) => return sent.and(Err(error)),
+        }
+    }
+    let status = status(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))?;
+    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |end| end + 4);
+    Ok(Answer { status, text: String::from_utf8_lossy(&answer[body..]).into_owned() })
+}
+
+fn connect(url: &Url, end: Instant) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, format!("no address is known for `{}`", url.host));
+    for address in addresses(&url.host, url.port, end)? {
+        match TcpStream::connect_timeout(&address, left(end)?) {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn addresses(host: &str, port: u16, end: Instant) -> io::Result<Vec<SocketAddr>> {
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    // Looking up knows no deadline of ours. It ends when the resolver gives up, or with us.
+    let (tell, told) = mpsc::channel();
+    let host = host.to_owned();
+    std::thread::spawn(move || {
+        let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect);
+        // Nobody listens after the deadline.
+        let _ = tell.send(found);
+    });
+    told.recv_timeout(left(end)?).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+fn tls(host: &str, roots: Option<&Path>) -> io::Result<ClientConnection> {
+    let mut store = RootCertStore::empty();
+    match roots {
+        Some(file) => {
+            let certificates = CertificateDer::pem_file_iter(file).map_err(io::Error::other)?;
+            for certificate in certificates {
+                store.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
+            }
+        }
+        None => {
+            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(io::Error::other)?
+        .with_root_certificates(store)
+        .with_no_client_auth();
+    ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
+}
+
+fn left(end: Instant) -> io::Result<Duration> {
+    match end.saturating_duration_since(Instant::now()) {
+        Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
+        left => Ok(left),
+    }
+}
+
+/// Reads and writes until the deadline, however small the pieces are.
+struct Timed {
+    stream: TcpStream,
+    end: Instant,
+}
+
+impl Read for Timed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(Some(left(self.end)?))?;
+        self.stream.read(buffer).map_err(in_time)
+    }
+}
+
+impl Write for Timed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(Some(left(self.end)?))?;
+        self.stream.write(bytes).map_err(in_time)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Unix says of a socket whose time is up that it would block.
+fn in_time(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => io::ErrorKind::TimedOut.into(),
+        _ => error,
+    }
 }
 
 /// The status of `HTTP/1.x NNN …`.
@@ -55,11 +244,42 @@ mod tests {
     }
 
     #[test]
+    fn urls_are_of_listeners_and_hold_no_secret() {
+        let check = |text: &str, expected: &str| assert_eq!(Url::parse(text).unwrap().to_string(), expected);
+        check("http://127.0.0.1:12525/notify", "http://127.0.0.1:12525/notify");
+        check("HTTPS://mail.example.org", "https://mail.example.org:443/");
+        check("http://[::1]:7?a=b", "http://[::1]:7/?a=b");
+        check("http://[::1]/x", "http://[::1]:80/x");
+        for wrong in [
+            "",
+            "127.0.0.1:12525",
+            "ftp://x/",
+            "http://",
+            "http://:80/",
+            "http://a:b@127.0.0.1/",
+            "http://a b/",
+            "http://x:99999/",
+            "http://[::1/",
+            "http://[x]:1/",
+            "http://[::1]1/",
+            "http://x/#y",
+            "http://x/\r\nHost: y",
+        ] {
+            assert!(Url::parse(wrong).is_err(), "{wrong}");
+        }
+        let private = |text: &str| Url::parse(text).unwrap().is_private();
+        assert!(private("http://127.1.2.3/") && private("http://[::1]/") && private("https://x/"));
+        assert!(private("http://LocalHost/") && private("http://[::ffff:127.0.0.1]/"));
+        assert!(!private("http://localhost.example/") && !private("http://10.0.0.1/"));
+    }
+
+    #[test]
     fn a_silent_server_is_given_up_at_the_deadline() {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let started = Instant::now();
-        let error = put_json(silent.local_addr().unwrap(), "/", b"{}", Duration::from_millis(200)).unwrap_err();
-        assert!(matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock));
+        let url = Url::of(silent.local_addr().unwrap(), "/");
+        let error = put_json(&url, None, None, b"{}", Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(started.elapsed() < Duration::from_secs(5));
     }
 }

@@ -68,11 +68,14 @@ pub fn expanded(text: &str) -> PathBuf {
 /// Why a file that we are to trust could be another user's work; none where it couldn't.
 #[cfg(unix)]
 pub fn is_unsafe(file: &std::fs::Metadata) -> Option<&'static str> {
-    use std::os::unix::fs::MetadataExt;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt};
     let (user, group) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
     // Many systems give every user a group of its own, and let it write what the user makes.
     let is_own_group = file.gid() == group && group == user;
-    if file.uid() != user && file.uid() != 0 {
+    if file.file_type().is_char_device() {
+        // What is written to /dev/null is in nobody's hands.
+        None
+    } else if file.uid() != user && file.uid() != 0 {
         Some("belongs to another user")
     } else if file.mode() & 0o002 != 0 || (file.mode() & 0o020 != 0 && !is_own_group) {
         Some("is not safe: others can write it; `chmod go-w` it")

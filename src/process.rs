@@ -156,6 +156,18 @@ fn readable(bytes: &[u8]) -> io::Result<Stdio> {
 #[cfg(any(target_os = "linux", target_os = "freebsd"))]
 fn feed(_child: &mut Child, _bytes: Vec<u8>) {}
 
+#[cfg(any(target_os = "linux", target_os = "freebsd"))]
+fn feed_all(_child: std::process::Child, _bytes: &[u8]) {}
+
+#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
+fn feed_all(child: std::process::Child, bytes: &[u8]) {
+    use std::io::Write;
+    if let Some(mut stdin) = child.stdin {
+        // One that has gone needs nothing.
+        let _ = stdin.write_all(bytes);
+    }
+}
+
 #[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
 fn readable(_bytes: &[u8]) -> io::Result<Stdio> {
     Ok(Stdio::piped())
@@ -254,6 +266,26 @@ pub fn is_root() -> bool {
     return rustix::process::geteuid().is_root();
     #[cfg(not(unix))]
     false
+}
+
+/// Whether we run with the rights of another user than the one who started us.
+pub fn is_set_uid() -> bool {
+    #[cfg(unix)]
+    return rustix::process::getuid() != rustix::process::geteuid()
+        || rustix::process::getgid() != rustix::process::getegid();
+    #[cfg(not(unix))]
+    false
+}
+
+/// Starts a program that outlives us and reads this, all of which is there when it starts. Needs no runtime.
+pub fn start_reading(words: &[OsString], input: &[u8]) -> io::Result<()> {
+    let mut command = std::process::Command::new(&words[0]);
+    command.args(&words[1..]).stdin(readable(input)?).stdout(Stdio::null()).stderr(Stdio::null());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let child = command.spawn()?;
+    feed_all(child, input);
+    Ok(())
 }
 
 /// Starts a program that outlives us, and looks no further after it than to take its exit status.

@@ -22,6 +22,7 @@ mod control;
 mod reload;
 mod ends;
 mod real_dovecot;
+mod real_lua;
 mod real_desktop;
 mod screenshot;
 mod record;

@@ -9,10 +9,12 @@ pub mod daemon;
 pub mod desktop;
 pub mod dovecot;
 pub mod http;
+pub mod imap;
 pub mod mail;
 pub mod output;
 pub mod program;
 pub mod real_desktop;
+pub mod receiver;
 pub mod recorder;
 pub mod wait;
 

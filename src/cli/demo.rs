@@ -9,7 +9,7 @@ use clap::Args;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::app::{self, Options, Signal};
-use crate::client::put_json;
+use crate::client::{Url, put_json};
 use crate::config::Config;
 use crate::desktop::{self, Wanted};
 
@@ -99,9 +99,9 @@ fn until(length: Duration, mut signals: mpsc::Receiver<Signal>) -> mpsc::Receive
 
 fn deliver(address: SocketAddr, endpoint: &str) -> Result<(), String> {
     for sample in SAMPLES {
-        match put_json(address, endpoint, sample.as_bytes(), PATIENCE) {
-            Ok(200) => {}
-            Ok(status) => return Err(format!("a sample event was answered {status}")),
+        match put_json(&Url::of(address, endpoint), None, None, sample.as_bytes(), PATIENCE) {
+            Ok(answer) if answer.status == 200 => {}
+            Ok(answer) => return Err(format!("a sample event was answered {}", answer.status)),
             Err(error) => return Err(format!("a sample event could not be delivered: {error}")),
         }
     }

@@ -1,72 +1,108 @@
-//! A real Dovecot 2.3 that pushes to the program under test. It lives in a temporary directory and needs no rights.
+//! A real Dovecot that pushes to the program under test, with the settings that we recommend. It lives in a temporary
+//! directory and needs no rights.
 
-use std::fs::Permissions;
+mod configuration;
+mod installation;
+
 use std::io::{BufRead, BufReader, Seek, Write};
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use tempfile::TempDir;
 
+use self::installation::{Account, Installation, Version};
+use super::imap::Imap;
 use super::program::Program;
 use super::wait::{EVENTUALLY, wait_at_most};
-use super::{find_program, require, skip};
+use super::{repository_file, skip};
 
-/// Debian's ids of `nobody` and `nogroup`: Dovecot refuses to handle mail as root.
-const NOBODY: u32 = 65534;
+/// The file in Dovecot's directory that holds the address, and its password.
+const ADDRESS_FILE: &str = "mailknock.conf.ext";
 
-/// A running server that takes mail for any user; `alice` has asked for pushes.
+/// What tells of events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Driver {
+    /// Dovecot's own: new mail in the INBOX.
+    Ox,
+    /// Our script: everything.
+    Lua,
+}
+
+/// A running server that takes mail for any user. Of the OX driver, `alice` has asked for pushes.
 pub struct Dovecot {
     // Before the directory, whose files it has open.
     master: Program,
     directory: TempDir,
+    installation: Installation,
+    imap: (String, u16),
 }
 
 impl Dovecot {
-    /// Says whether a Dovecot that this can drive is installed. See [`require`].
+    /// Says whether a Dovecot that this can drive is installed. See [`super::require`].
     #[must_use]
     pub fn available() -> bool {
-        if !require(&["dovecot", "doveadm", "dovecot-lda"]) {
-            return false;
-        }
-        let version = Command::new(program("dovecot")).arg("--version").output().expect("it was found just now");
-        let version = String::from_utf8_lossy(&version.stdout).trim().to_owned();
-        version.starts_with("2.3.") || skip(&format!("Dovecot {version} has another configuration than 2.3"))
+        let installation = Installation::current();
+        installation.require(&["dovecot", "doveadm", "dovecot-lda", "imap", "lmtp"])
+            && (installation.version().is_some() || skip("this Dovecot is neither 2.3 nor 2.4"))
+    }
+
+    /// The same for [`Driver::Lua`].
+    #[must_use]
+    pub fn lua_available() -> bool {
+        let installation = Installation::current();
+        let has_http = || match installation.version() {
+            Some(Version::V2_3(patch)) => patch >= 19 || skip("Lua has no HTTP before Dovecot 2.3.19"),
+            _ => true,
+        };
+        Self::available() && installation.require_lua() && has_http()
     }
 
     /// A server whose OX driver sends to `push_url`, which may hold a user and a password. In it, `%` begins one of
     /// Dovecot's own variables.
     pub fn start(push_url: &str) -> Dovecot {
-        let driver = format!("push_notification_driver = ox:url={push_url} user_from_metadata");
-        Self::start_with("notify push_notification", &driver)
+        let dovecot = Self::start_with(Driver::Ox, push_url);
+        dovecot.subscribe("alice");
+        dovecot
     }
 
-    /// A server with these `mail_plugins`, and these lines as its `plugin` block.
-    pub fn start_with(mail_plugins: &str, plugin_settings: &str) -> Dovecot {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let top = directory.path();
-        let configuration = configuration(top, &Account::current(), mail_plugins, plugin_settings);
-        std::fs::write(top.join("dovecot.conf"), configuration).expect("the directory is ours");
+    /// A server whose Lua driver runs our script. Without METADATA.
+    pub fn start_lua(push_url: &str) -> Dovecot {
+        Self::start_with(Driver::Lua, push_url)
+    }
+
+    fn start_with(driver: Driver, push_url: &str) -> Dovecot {
+        let installation = Installation::current();
+        let version = installation.version().expect("a version that we know");
+        let directory = installation.directory();
+        let (top, inside) = (directory.path(), installation.inside(directory.path()));
+        let imap = own_address();
+        let basic = configuration::basic(version, &inside, &Account::current(), (&imap.0, imap.1));
+        let (settings, address) = configuration::of_driver(version, driver, &inside, push_url);
+        std::fs::write(top.join("dovecot.conf"), basic + &settings).expect("the directory is ours");
+        std::fs::write(top.join(ADDRESS_FILE), address).expect("the directory is ours");
+        std::fs::copy(repository_file("packaging/dovecot/mailknock.lua"), top.join("mailknock.lua"))
+            .expect("the script is in the repository");
         for name in ["run", "state", "mail"] {
             std::fs::create_dir(top.join(name)).expect("the directory is ours");
         }
-        if is_root() {
-            for path in ["", "run", "state", "mail"].map(|name| top.join(name)) {
-                chown(&path, Some(NOBODY), Some(NOBODY)).expect("root may give files away");
-            }
-            std::fs::set_permissions(top, Permissions::from_mode(0o755)).expect("the directory exists");
-        }
+        Account::take(top, &["run", "state", "mail"]);
         // In the foreground, so that its process is our child. Its output goes to a file: its processes keep it open,
         // and whoever reads the test's output through a pipe would wait for all of them.
-        let mut command = as_mail_user("dovecot");
-        command.arg("-F").arg("-c").arg(top.join("dovecot.conf"));
+        let mut command = installation.command("dovecot");
+        command.arg("-F").arg("-c").arg(inside.join("dovecot.conf"));
         let master = Program::start(&mut command, &top.join("start.log"));
-        let dovecot = Dovecot { master, directory };
+        let dovecot = Dovecot { master, directory, installation, imap };
         dovecot.wait_for_lmtp();
-        dovecot.subscribe("alice");
         dovecot
+    }
+
+    /// A session of a mail program. It has bounds for reading and writing.
+    #[track_caller]
+    pub fn imap(&self, user: &str) -> Imap {
+        let (address, port) = &self.imap;
+        Imap::login(&format!("{address}:{port}"), user, "secret")
     }
 
     /// Lets the pushes for a user begin: without this METADATA entry the driver says nothing about the user's mail.
@@ -79,7 +115,7 @@ impl Dovecot {
     /// Runs an administrator's command and returns what it prints.
     #[track_caller]
     pub fn doveadm(&self, arguments: &[&str]) -> String {
-        let mut command = as_mail_user("doveadm");
+        let mut command = self.installation.command("doveadm");
         let output = command.arg("-c").arg(self.configuration()).args(arguments).stdin(Stdio::null()).output();
         let output = output.expect("doveadm was found just now");
         let complaint = String::from_utf8_lossy(&output.stderr);
@@ -98,7 +134,7 @@ impl Dovecot {
     /// Hands over a message as a local program does, through `dovecot-lda`.
     #[track_caller]
     pub fn deliver_with_lda(&self, recipient: &str, message: &[u8]) {
-        let mut command = as_mail_user("dovecot-lda");
+        let mut command = self.installation.command("dovecot-lda");
         command.arg("-c").arg(self.configuration()).args(["-d", recipient]);
         // A file that has no name left: the program can't block on us, nor we on it.
         let mut input = tempfile::tempfile().expect("a temporary file");
@@ -119,7 +155,7 @@ impl Dovecot {
     }
 
     fn configuration(&self) -> PathBuf {
-        self.directory.path().join("dovecot.conf")
+        self.installation.inside(self.directory.path()).join("dovecot.conf")
     }
 
     fn wait_for_lmtp(&self) {
@@ -187,76 +223,9 @@ fn on_the_wire(message: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// Whose mail it is: the tests' own user, or where that is root, nobody.
-struct Account {
-    user: String,
-    group: String,
-}
-
-impl Account {
-    fn current() -> Account {
-        if is_root() {
-            return Account { user: "nobody".to_owned(), group: "nogroup".to_owned() };
-        }
-        let name = |what: &str| {
-            let output = Command::new("id").arg(what).output().expect("every system has `id`");
-            String::from_utf8_lossy(&output.stdout).trim().to_owned()
-        };
-        Account { user: name("-un"), group: name("-gn") }
-    }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
-
-fn program(name: &str) -> PathBuf {
-    find_program(name).unwrap_or_else(|| PathBuf::from(name))
-}
-
-fn as_mail_user(name: &str) -> Command {
-    let mut command = Command::new(program(name));
-    if is_root() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
-    // The directory that the tests run in may be closed to nobody.
-    command.current_dir("/");
-    command
-}
-
-fn configuration(top: &Path, account: &Account, mail_plugins: &str, plugin_settings: &str) -> String {
-    let (top, Account { user, group }) = (top.display(), account);
-    format!(
-        "base_dir = {top}/run
-state_dir = {top}/state
-log_path = {top}/dovecot.log
-protocols = lmtp
-listen = 127.0.0.1
-ssl = no
-default_internal_user = {user}
-default_internal_group = {group}
-default_login_user = {user}
-mail_uid = {user}
-mail_gid = {group}
-first_valid_uid = 1
-mail_home = {top}/mail/%u
-mail_location = sdbox:~/mail
-mail_attribute_dict = file:%h/dovecot-attributes
-mail_plugins = {mail_plugins}
-service anvil {{
-  chroot =
-}}
-passdb {{
-  driver = static
-  args = password=secret
-}}
-userdb {{
-  driver = static
-  args = uid={user} gid={group} home={top}/mail/%u allow_all_users=yes
-}}
-plugin {{
-  {plugin_settings}
-}}
-"
-    )
+/// An address for one server alone: a loopback address that nobody but this process uses, and a port.
+fn own_address() -> (String, u16) {
+    static NEXT: AtomicU16 = AtomicU16::new(2000);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    (format!("127.{}.{middle}.{low}", 64 | (high & 0x3f)), NEXT.fetch_add(1, Ordering::Relaxed))
 }
