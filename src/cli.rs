@@ -8,6 +8,7 @@ mod pause;
 mod recent;
 mod run;
 mod send;
+mod setup;
 mod status;
 mod terminal;
 
@@ -74,6 +75,8 @@ enum Command {
     Reload,
     /// Report an event to a listener, from any mail server or script
     Send(send::Arguments),
+    /// Print the mail server's side, filled in from the configuration
+    Setup(setup::Arguments),
 }
 
 /// Does what the command line says; gives the exit code.
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         _ if cli.test => check::check(file, &check::Arguments::default()),
         None => run::run(file, run::Arguments::default()),
         Some(Command::Run(arguments)) => run::run(file, arguments),
+        Some(Command::Setup(arguments)) => setup::setup(file, &arguments),
         Some(Command::Send(arguments)) => send::send(file, &arguments),
         Some(Command::Demo(arguments)) => demo::demo(&arguments),
         Some(Command::Check(arguments)) => check::check(file, &arguments),

@@ -30,7 +30,8 @@ pub fn is_wrong(pass: &Pass) -> Option<String> {
     }
 }
 
-fn of_file(file: &Path) -> Result<String, String> {
+/// The password in a file.
+pub fn of_file(file: &Path) -> Result<String, String> {
     use std::io::Read;
     let name = display(file);
     let failed = |error: std::io::Error| format!("no password: failed to read `auth.pass_file` {name}: {error}");

@@ -1,7 +1,7 @@
 -- mailknock.lua: tells Mailknock what happens in a user's mailboxes. For Dovecot 2.3.19 and later, and 2.4.
 --
--- Put it where Dovecot can read it, for example /etc/dovecot/mailknock.lua; dovecot-2.3.conf and dovecot-2.4.conf
--- beside it show the settings. The address and its password are never written here: they are the setting
+-- Put it where Dovecot can read it, for example /etc/dovecot/mailknock.lua; 2.3/lua.conf and 2.4/lua.conf beside it
+-- are the settings. The address and its password are never written here: they are the setting
 -- `mailknock_url`. It needs nothing but dovecot-core, and no METADATA.
 --
 -- Each transaction (one delivery, one IMAP command) is one PUT of one JSON array, or several where it has more than

@@ -49,6 +49,12 @@ pub fn print(line: &str) {
     let _ = stdout.flush();
 }
 
+/// Any amount of text on standard output, for a reader who waits for it.
+pub fn print_all(text: &str) {
+    // A reader who has seen enough.
+    let _ = io::stdout().lock().write_all(text.as_bytes());
+}
+
 /// Standard error, for the log: one call of `write` is one line.
 #[derive(Debug, Clone, Copy)]
 pub struct LogWriter;

@@ -78,38 +78,23 @@ userdb static {{
     }
 }
 
-/// What our snippet says for a driver, with `top` instead of `/etc/dovecot`, and what it says for the file with the
-/// address, which is in the snippet's `!include_try`.
+/// Our settings for a driver, with `top` instead of `/etc/dovecot`, and those with the address, which the first
+/// include.
 pub fn of_driver(version: Version, driver: Driver, top: &Path, push_url: &str) -> (String, String) {
-    let name = match version {
-        Version::V2_3(_) => "dovecot-2.3.conf",
-        Version::V2_4 => "dovecot-2.4.conf",
+    let directory = match version {
+        Version::V2_3(_) => "packaging/dovecot/2.3",
+        Version::V2_4 => "packaging/dovecot/2.4",
     };
-    let file = repository_file("packaging/dovecot").join(name);
-    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    let heading = match driver {
-        Driver::Ox => "The OX driver",
-        Driver::Lua => "The Lua driver",
+    let name = match driver {
+        Driver::Ox => "ox",
+        Driver::Lua => "lua",
     };
-    let address = format!("/etc/dovecot/mailknock.conf.ext for {}{}", heading[..1].to_lowercase(), &heading[1..]);
-    let here = |section: String| section.replace("/etc/dovecot", &top.display().to_string());
-    let address = section(&text, &address);
-    assert!(address.contains(EXAMPLE_URL), "{} has another example address", file.display());
-    (here(section(&text, heading)), address.replace(EXAMPLE_URL, push_url))
-}
-
-/// The settings below a heading, switched on.
-fn section(text: &str, heading: &str) -> String {
-    let mut sections = text.split("# == ").skip(1);
-    let found = sections.find(|section| section.starts_with(heading));
-    let found = found.unwrap_or_else(|| panic!("the snippet has no part `{heading}`"));
-    let settings = found.lines().skip(1).filter(|line| !is_prose(line));
-    settings.map(|line| format!("{}\n", line.strip_prefix('#').unwrap_or(line))).collect()
-}
-
-/// A setting that is switched off has no blank after the mark, or the even number that it is indented by. Prose has
-/// one, and our examples of commands have three.
-fn is_prose(line: &str) -> bool {
-    let Some(rest) = line.strip_prefix('#') else { return false };
-    (rest.len() - rest.trim_start().len()) % 2 == 1
+    let read = |name: String| {
+        let file = repository_file(directory).join(name);
+        std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
+    };
+    let secret = read(format!("{name}-secret.conf"));
+    assert!(secret.contains(EXAMPLE_URL), "the example's address is another");
+    let settings = read(format!("{name}.conf")).replace("/etc/dovecot", &top.display().to_string());
+    (settings, secret.replace(EXAMPLE_URL, push_url))
 }

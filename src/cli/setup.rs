@@ -1,0 +1,227 @@
+//! `mailknock setup SERVER`: the mail server's side, filled in from the configuration. It changes nothing.
+//!
+//! What is printed are the files under `packaging`, where they are tested with the servers themselves, with the
+//! address and the password of this configuration in the place of the examples'.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+
+use crate::config::{Config, Pass};
+use crate::paths::display;
+
+/// What stands in the files for the listener's address, and for its user and password.
+const EXAMPLE_URL: &str = "http://127.0.0.1:12525/notify";
+const EXAMPLE_LOGIN: &str = "mailknock:a-long-random-word";
+const UNKNOWN_PASSWORD: &str = "PASSWORD";
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// What the mail server runs
+    #[arg(value_enum)]
+    server: Server,
+    /// Print the script that goes with it, and nothing else (dovecot-lua)
+    #[arg(long)]
+    script: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Server {
+    Dovecot,
+    DovecotLua,
+}
+
+/// A file of the server's.
+struct Part {
+    path: &'static str,
+    /// As in `packaging`.
+    text: &'static str,
+    /// How the server wants a `%` that begins none of its variables.
+    percent: &'static str,
+}
+
+macro_rules! packaged {
+    ($name:literal) => {
+        include_str!(concat!("../../packaging/", $name))
+    };
+}
+
+impl Server {
+    fn parts(self) -> Vec<Part> {
+        let old = |path, text| Part { path, text, percent: "%%" };
+        let new = |path, text| Part { path, text, percent: "%" };
+        match self {
+            Self::Dovecot => vec![
+                old("Dovecot 2.3: /etc/dovecot/conf.d/11-mailknock.conf", packaged!("dovecot/2.3/ox.conf")),
+                old("Dovecot 2.3: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.3/ox-secret.conf")),
+                new("Dovecot 2.4: /etc/dovecot/conf.d/95-mailknock.conf", packaged!("dovecot/2.4/ox.conf")),
+                new("Dovecot 2.4: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.4/ox-secret.conf")),
+            ],
+            Self::DovecotLua => vec![
+                old("Dovecot 2.3: /etc/dovecot/conf.d/11-mailknock.conf", packaged!("dovecot/2.3/lua.conf")),
+                old("Dovecot 2.3: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.3/lua-secret.conf")),
+                new("Dovecot 2.4: /etc/dovecot/conf.d/95-mailknock.conf", packaged!("dovecot/2.4/lua.conf")),
+                new("Dovecot 2.4: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.4/lua-secret.conf")),
+            ],
+        }
+    }
+
+    /// What else is to be done, and how to see that it works.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Dovecot => {
+                "Each user is told of once their METADATA asks for it; without that Dovecot is silent, also in its log:\n  \
+                 doveadm mailbox metadata set -u USER -s \"\" /private/vendor/vendor.dovecot/http-notify user=USER\n\
+                 Then `doveadm reload`, and send a mail to yourself. It works for LMTP and dovecot-lda alike."
+            }
+            Self::DovecotLua => {
+                "The script is /etc/dovecot/mailknock.lua, for everybody to read: mailknock setup dovecot-lua --script\n\
+                 Then `doveadm reload`, and send a mail to yourself. It works for LMTP, dovecot-lda and IMAP alike."
+            }
+        }
+    }
+}
+
+pub fn setup(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
+    if arguments.script {
+        if arguments.server != Server::DovecotLua {
+            eprintln!("mailknock: only dovecot-lua has a script");
+            return ExitCode::from(2);
+        }
+        super::terminal::print_all(packaged!("dovecot/mailknock.lua"));
+        return ExitCode::SUCCESS;
+    }
+    let read = super::read(file);
+    let Some(config) = read.config else {
+        super::print_problems(&read.problems);
+        return ExitCode::from(super::WRONG_CONFIGURATION);
+    };
+    let access = Access::of(&config);
+    let mut text = String::new();
+    let from = read.file.as_deref().map_or("the built-in configuration".to_owned(), display);
+    // Writing to a string can't fail.
+    let _ = writeln!(text, "# The mail server's side, from {from}.");
+    for note in &access.notes {
+        let _ = writeln!(text, "# NOTE: {note}");
+    }
+    for part in arguments.server.parts() {
+        let _ = writeln!(text, "\n# ==== {}\n{}", part.path, access.filled_in(&part).trim_end());
+    }
+    let words: String = arguments.server.words().lines().map(|line| format!("# {line}\n")).collect();
+    let _ = write!(
+        text,
+        "\n{words}# What Dovecot's log says: 401, another password than here; Connection refused, the tunnel or Mailknock is\n\
+         # down. On this side: MAILKNOCK_LOG=debug mailknock run --print\n"
+    );
+    super::terminal::print_all(&text);
+    ExitCode::SUCCESS
+}
+
+/// How the server gets to us.
+struct Access {
+    url: String,
+    /// `user:password`, each as it stands in a URL.
+    login: Option<String>,
+    notes: Vec<String>,
+}
+
+impl Access {
+    fn of(config: &Config) -> Self {
+        let mut notes = Vec::new();
+        let scheme = if config.tls.is_some() { "https" } else { "http" };
+        let tcp = config.listen.iter().find_map(crate::config::Address::tcp).filter(|address| address.port() != 0);
+        let address = match tcp {
+            // A name could lead elsewhere on the server, and the tunnel's end is there.
+            Some(address) if address.ip().is_loopback() || address.ip().is_unspecified() => {
+                format!("127.0.0.1:{}", address.port())
+            }
+            Some(address) => address.to_string(),
+            None => "127.0.0.1:12525".to_owned(),
+        };
+        if address.starts_with("127.") {
+            let port = address.rsplit(':').next().unwrap_or_default();
+            notes.push(format!(
+                "{address} is the server's end of your tunnel, for example: ssh -N -R 127.0.0.1:{port}:{} SERVER",
+                config.listen.first().map_or(address.clone(), |ours| match ours {
+                    crate::config::Address::Unix(path) => path.display().to_string(),
+                    crate::config::Address::Tcp(ours) => ours.to_string(),
+                })
+            ));
+        }
+        let login = config.auth.as_ref().map(|auth| {
+            let pass = match &auth.pass {
+                Pass::Text(pass) => Some(pass.clone()),
+                Pass::File(file) => crate::secret::of_file(file).ok(),
+                Pass::Command(_) => None,
+            };
+            if pass.is_none() {
+                notes.push(format!("put the password in the place of {UNKNOWN_PASSWORD}"));
+            }
+            format!("{}:{}", escaped(&auth.user), escaped(pass.as_deref().unwrap_or(UNKNOWN_PASSWORD)))
+        });
+        if login.is_none() {
+            notes.push("there is no [auth]: every account of the mail server can ring; add one".to_owned());
+        }
+        Self { url: format!("{scheme}://{address}{}", config.endpoint), login, notes }
+    }
+
+    /// The part with this access in it.
+    fn filled_in(&self, part: &Part) -> String {
+        let (scheme, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
+        let (_, example) = EXAMPLE_URL.split_once("://").unwrap_or_default();
+        let login = self.login.as_ref().map(|login| login.replace('%', part.percent));
+        let at = login.as_ref().map_or(String::new(), |login| format!("{login}@"));
+        part.text
+            .replace(&format!("http://{EXAMPLE_LOGIN}@{example}"), &format!("{scheme}://{at}{rest}"))
+            .replace(EXAMPLE_URL, &self.url)
+    }
+}
+
+/// As it stands in a URL (RFC 3986 section 2.3).
+fn escaped(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|byte| if is_plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled_in(config: &str) -> (String, String) {
+        let (config, problems) = Config::parse("f", config);
+        let access = Access::of(&config.unwrap_or_else(|| panic!("{problems:?}")));
+        let parts = Server::DovecotLua.parts();
+        let line = |part: &Part| {
+            let text = access.filled_in(part);
+            text.lines().find(|line| line.contains("mailknock_url =")).unwrap_or_default().trim().to_owned()
+        };
+        (line(&parts[1]), line(&parts[3]))
+    }
+
+    #[test]
+    fn the_address_and_the_password_are_those_of_the_configuration() {
+        let (old, new) =
+            filled_in("listen = \"127.0.0.1:7\"\nendpoint = \"/x\"\n[auth]\nuser = \"a b\"\npass = \"p%@:/\"");
+        assert_eq!(old, "mailknock_url = http://a%%20b:p%%25%%40%%3A%%2F@127.0.0.1:7/x");
+        assert_eq!(new, "mailknock_url = http://a%20b:p%25%40%3A%2F@127.0.0.1:7/x");
+        assert_eq!(filled_in("listen = \"unix:/x\"").0, "mailknock_url = http://127.0.0.1:12525/notify");
+        let command = filled_in("[auth]\nuser = \"u\"\npass_command = \"false\"").0;
+        assert_eq!(command, "mailknock_url = http://u:PASSWORD@127.0.0.1:12525/notify");
+    }
+
+    #[test]
+    fn nothing_of_the_examples_is_left() {
+        let (config, _) = Config::parse("f", "listen = \"127.0.0.1:7\"\n[auth]\nuser = \"u\"\npass = \"p\"");
+        let access = Access::of(&config.unwrap());
+        for server in Server::value_variants() {
+            for part in server.parts() {
+                let text = access.filled_in(&part);
+                assert!(!text.contains("12525") && !text.contains(EXAMPLE_LOGIN), "{}:\n{text}", part.path);
+            }
+        }
+    }
+}
