@@ -199,3 +199,103 @@ fn what_waits_for_a_handler_that_is_no_more_is_finished() {
     store.drop_handlers(|name| name == "new");
     assert!(store.entry(id).unwrap().is_finished());
 }
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(second).unwrap()
+}
+
+fn mail(subject: &str, uid: Option<u32>) -> Event {
+    Event {
+        folder: Some("INBOX".into()),
+        from: Some(crate::mime::originator("J <j@x>")),
+        subject: Some(crate::mime::subject(subject)),
+        uid,
+        uid_validity: uid.map(|_| 7),
+        ..event("me")
+    }
+}
+
+/// What an invitation of the mail says, once read.
+fn invitation(subject: &str) -> Event {
+    let mut event = mail(subject, None);
+    event.is_invitation = true;
+    event.subject = Some(crate::event::Subject { raw: subject.into(), text: format!("Invitation: {subject}") });
+    event.snippet = Some("Monday".into());
+    event
+}
+
+fn accept_at(store: &mut Store, event: Event, second: i64) -> Accepted {
+    store.accept(event, &[Arc::from("notify")], at(second))
+}
+
+#[test]
+fn an_invitation_and_its_mail_are_one_in_either_order() {
+    let unread = || Event { folder: Some("INBOX".into()), ..event("me") };
+    let texts = |store: &Store, id| {
+        let event = store.entry(id).unwrap().event.clone();
+        (
+            event.subject.as_ref().map(|subject| subject.text.clone()).unwrap_or_default(),
+            event.snippet.clone(),
+            event.uid,
+        )
+    };
+    let expected = ("Invitation: Lunch".to_owned(), Some("Monday".to_owned()), Some(5));
+
+    // The mail first.
+    let mut store = Store::default();
+    let Accepted::New(first) = accept_at(&mut store, mail("Lunch", Some(5)), 100) else { panic!("a repeat") };
+    let Accepted::New(second) = accept_at(&mut store, unread(), 101) else { panic!("a repeat") };
+    assert_eq!(store.read_message(second, &invitation("Lunch")), Some(first));
+    assert_eq!(texts(&store, first), expected);
+    assert_eq!(*state(&store, second), DeliveryState::Finished(format!("the same message as {}", first.0)));
+    assert_eq!(users(&start(&mut store, "notify").1), ["me"]);
+
+    // The invitation first; then the mail is no more than its number.
+    let mut store = Store::default();
+    let Accepted::New(first) = accept_at(&mut store, unread(), 100) else { panic!("a repeat") };
+    assert_eq!(store.read_message(first, &invitation("Lunch")), Some(first));
+    assert_eq!(accept_at(&mut store, mail("Lunch", Some(5)), 101), Accepted::Repeat(Some(first)));
+    assert_eq!(texts(&store, first), expected);
+    assert_eq!(accept_at(&mut store, mail("Lunch", Some(5)), 500), Accepted::Repeat(None), "its number is known now");
+
+    // Another subject, another sender, another folder, another day: another mail.
+    for (other, second) in [
+        (mail("Dinner", Some(6)), 101),
+        (Event { from: None, ..mail("Lunch", Some(6)) }, 101),
+        (Event { folder: None, ..mail("Lunch", Some(6)) }, 101),
+        (mail("Lunch", Some(6)), 120),
+    ] {
+        let mut store = Store::default();
+        let Accepted::New(first) = accept_at(&mut store, unread(), 100) else { panic!("a repeat") };
+        store.read_message(first, &invitation("Lunch"));
+        assert!(matches!(accept_at(&mut store, other, second), Accepted::New(_)));
+    }
+}
+
+#[test]
+fn the_counts_that_follow_a_message_are_that_messages() {
+    let counts = || Event { folder: Some("INBOX".into()), unseen: Some(3), messages: Some(9), ..event("me") };
+    let mut store = Store::default();
+    let Accepted::New(first) = accept_at(&mut store, mail("Lunch", None), 100) else { panic!("a repeat") };
+    assert_eq!(accept_at(&mut store, counts(), 101), Accepted::Repeat(Some(first)));
+    let event = store.entry(first).unwrap().event.clone();
+    assert_eq!((event.unseen, event.messages), (Some(3), Some(9)));
+    assert!(matches!(accept_at(&mut store, counts(), 200), Accepted::New(_)), "of no message of a moment ago");
+    assert!(matches!(accept_at(&mut store, mail("Lunch", None), 201), Accepted::New(_)), "two mails may look alike");
+}
+
+#[test]
+fn a_message_that_was_read_is_marked_once_and_after_a_crash_too() {
+    let mut store = Store::default();
+    let Accepted::New(id) = accept_at(&mut store, mail("Lunch", Some(5)), 100) else { panic!("a repeat") };
+    accept_at(&mut store, mail("Dinner", Some(6)), 100);
+    let read = Event { kind: EventKind::MessageRead, ..mail("", Some(5)) };
+    assert_eq!((store.mark_read(&read), store.mark_read(&read)), (1, 0));
+    assert_eq!(store.mark_read(&Event { uid_validity: Some(8), ..read }), 0);
+    let marked =
+        |store: &Store| store.entries.values().filter(|entry| entry.read).map(|entry| entry.id).collect::<Vec<_>>();
+    assert_eq!((marked(&store), marked(&crash(&store).0)), (vec![id], vec![id]));
+    let seen = Event { flags: vec!["\\Seen".into()], ..mail("Supper", Some(7)) };
+    let Accepted::New(seen) = accept_at(&mut store, seen, 100) else { panic!("a repeat") };
+    assert!(store.entry(seen).unwrap().read, "read before it came");
+}
