@@ -74,7 +74,7 @@ pub enum Input {
     /// What the message that came with an event says; none where it says nothing more than the event.
     Read {
         id: EntryId,
-        read: Option<Event>,
+        read: Option<Box<Event>>,
     },
     /// Nothing but time has passed.
     Deadline,
@@ -344,7 +344,7 @@ impl App {
     }
 
     /// A message has been read for what it says; none where it says nothing more.
-    fn message_read(&mut self, id: EntryId, read: Option<Event>, now: Now, effects: &mut Vec<Effect>) {
+    fn message_read(&mut self, id: EntryId, read: Option<Box<Event>>, now: Now, effects: &mut Vec<Effect>) {
         let shown = match read {
             Some(read) => self.store.read_message(id, &read),
             None => Some(id),

@@ -74,7 +74,7 @@ enum Command {
     /// Read the configuration again
     Reload,
     /// Report an event to a listener, from any mail server or script
-    Send(send::Arguments),
+    Send(Box<send::Arguments>),
     /// Print the mail server's side, filled in from the configuration
     Setup(setup::Arguments),
 }

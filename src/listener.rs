@@ -71,14 +71,14 @@ struct Shared {
     places: Semaphore,
     budget: Budget,
     knocks: mpsc::Sender<Knock>,
-    password: Option<Password>,
+    password: Option<Arc<Password>>,
 }
 
 impl Doors {
     /// Events go to `knocks`. With a `[tls]` there must be an identity.
     pub fn new(config: &Config, identity: Option<Arc<Identity>>, knocks: mpsc::Sender<Knock>) -> Self {
         Self(Arc::new(Inner {
-            shared: RwLock::new(Arc::new(Shared::new(config, identity, knocks))),
+            shared: RwLock::new(Arc::new(Shared::new(config, identity, knocks, None))),
             connections: Connections::default(),
             password_wanted: Notify::new(),
         }))
@@ -87,7 +87,7 @@ impl Doors {
     /// Goes by another configuration from the next request on; where it listens stays.
     pub fn reconfigure(&self, config: &Config, identity: Option<Arc<Identity>>) {
         let mut current = self.0.shared.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        *current = Arc::new(Shared::new(config, identity, current.knocks.clone()));
+        *current = Arc::new(Shared::new(config, identity, current.knocks.clone(), current.password.as_ref()));
     }
 
     /// Shows another certificate from the next connection on.
@@ -113,14 +113,27 @@ impl Doors {
 }
 
 impl Shared {
-    fn new(config: &Config, identity: Option<Arc<Identity>>, knocks: mpsc::Sender<Knock>) -> Self {
+    fn new(
+        config: &Config,
+        identity: Option<Arc<Identity>>,
+        knocks: mpsc::Sender<Knock>,
+        old: Option<&Arc<Password>>,
+    ) -> Self {
+        let password = |auth| match old.filter(|old| old.is_of(auth)) {
+            // Requests that wait for it go on waiting.
+            Some(old) => {
+                old.begin_anew();
+                old.clone()
+            }
+            None => Arc::new(Password::new(auth)),
+        };
         Self {
             rules: Rules::new(config, identity),
             timeout: config.timeout,
             places: Semaphore::new(config.max_connections),
             budget: Budget::new(MAX_BODIES),
             knocks,
-            password: config.auth.as_ref().map(Password::new),
+            password: config.auth.as_ref().map(password),
         }
     }
 }

@@ -65,6 +65,14 @@ pub fn expanded(text: &str) -> PathBuf {
     }
 }
 
+/// Opens a file to read. Only what is one: a pipe would hold us up until somebody opened its other end.
+pub fn open_file(path: &Path) -> std::io::Result<std::fs::File> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::File::open(path),
+        false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file")),
+    }
+}
+
 /// Why a file that we are to trust could be another user's work; none where it couldn't.
 #[cfg(unix)]
 pub fn is_unsafe(file: &std::fs::Metadata) -> Option<&'static str> {

@@ -22,7 +22,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const SECOND_TRY: Duration = Duration::from_secs(1);
 /// Nothing tells us when the last of a group ends whose first is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
-const TAIL_BYTES: usize = 4096;
+/// So much of the end of each output is kept.
+pub const TAIL_BYTES: usize = 4096;
 
 /// A program to run, ready but for starting it.
 #[derive(Debug, Clone, PartialEq, Eq)]

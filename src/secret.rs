@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::config::Pass;
 use crate::paths::display;
-use crate::process::{self, Exit, Job};
+use crate::process::{self, Exit, Job, TAIL_BYTES};
 
 /// A keyring may have to ask a person first.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -35,7 +35,7 @@ pub fn of_file(file: &Path) -> Result<String, String> {
     use std::io::Read;
     let name = display(file);
     let failed = |error: std::io::Error| format!("no password: failed to read `auth.pass_file` {name}: {error}");
-    let opened = std::fs::File::open(file).map_err(failed)?;
+    let opened = crate::paths::open_file(file).map_err(failed)?;
     if let Some(why) = crate::paths::is_unsafe(&opened.metadata().map_err(failed)?) {
         return Err(format!("no password: `auth.pass_file` {name} {why}"));
     }
@@ -50,6 +50,8 @@ async fn of_command(words: Vec<String>, stop: watch::Receiver<bool>) -> Result<S
     let ended = process::run(job, |_| {}, stop).await;
     let failed = |why: String| format!("no password: `auth.pass_command` {program}: {why}");
     match ended.exit {
+        // Of more only the end is there, and its first line is another.
+        Exit::Code(0) if ended.stdout.len() >= TAIL_BYTES => Err(failed("it printed more than 4 KiB".to_owned())),
         Exit::Code(0) => first_line(&ended.stdout).ok_or_else(|| failed("it printed nothing".to_owned())),
         Exit::NotStarted(why) => Err(failed(why)),
         exit => Err(failed(exit.to_string())),
@@ -92,9 +94,12 @@ mod tests {
     async fn what_fails_says_why_and_never_what_was_printed() {
         let missing = of(Pass::File("/nonexistent/pass".into())).await.unwrap_err();
         assert!(missing.contains("`auth.pass_file` /nonexistent/pass: No such file"), "{missing}");
-        for (script, why) in
-            [("echo sesame; exit 3", "exit 3"), ("true", "it printed nothing"), ("kill $$", "signal 15")]
-        {
+        for (script, why) in [
+            ("echo sesame; exit 3", "exit 3"),
+            ("true", "it printed nothing"),
+            ("kill $$", "signal 15"),
+            ("echo sesame; yes | head -c 4096", "more than 4 KiB"),
+        ] {
             let failed = of(command(script)).await.unwrap_err();
             assert!(failed.contains(why) && !failed.contains("sesame"), "{failed}");
         }

@@ -5,6 +5,7 @@ mod bodies;
 mod connections;
 mod crowds;
 mod strangers;
+mod warnings;
 
 use crate::support::daemon::{Daemon, Running};
 use crate::support::http::{Connection, Response};

@@ -29,3 +29,7 @@ mod record;
 mod crash;
 mod bad_days;
 mod imserious;
+mod lost;
+mod passwords;
+mod sockets;
+mod tls;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::bus::Bus;
+use crate::support::certificate::{self, Pair};
 use crate::support::daemon::{Daemon, Running};
 use crate::support::desktop::{Behaviour, Desktop};
 use crate::support::mail::Mail;
@@ -306,9 +307,40 @@ fn idle_means_idle_on_one_thread() {
     daemon.stop();
 }
 
+#[test]
+fn a_certificate_and_a_password_to_look_after_are_no_work_either() {
+    if !require(&["openssl", "curl"]) {
+        return;
+    }
+    let recipe = Daemon::new();
+    let pair = Pair::new(&recipe, "own", &["IP:127.0.0.1"]);
+    let pass = recipe.home().join("pass");
+    std::fs::write(&pass, "bar\n").expect("the home is ours");
+    let auth = format!("[auth]\nuser = \"foo\"\npass_file = \"{}\"\n", pass.display());
+    let socket = format!("unix:{}", recipe.path("runtime/push/push.sock").display());
+    let listen = format!("listen = [\"127.0.0.1:0\", \"{socket}\"]\n");
+    let log = "[[handler]]\nlog = \"info\"\n";
+    let daemon = recipe.config(&format!("{listen}{}{auth}{log}", pair.config("periodic_reload = \"1d\"\n"))).start();
+    let event = r#"{"user":"me","event":"messageNew"}"#;
+    let answers =
+        ["foo:bar", "foo:baz"].map(|user| certificate::push(daemon.url(), &pair.certificate, event, &["-u", user]));
+    assert_eq!(answers, ["200", "401"]);
+    // The record is put in order first.
+    wait_idle(&daemon);
+    assert_idle(&daemon);
+    daemon.stop();
+}
+
 /// Asserts that the program does nothing at all for two seconds, once it has come to rest.
 #[track_caller]
 fn assert_idle(daemon: &Running) {
+    let seen = wait_idle(daemon);
+    assert!(seen.len() <= 2, "clock ticks and wake-ups in each two seconds: {seen:?}");
+}
+
+/// Waits for two seconds in which the program does nothing at all; gives what it did in each two until then.
+#[track_caller]
+fn wait_idle(daemon: &Running) -> Vec<(u64, u64)> {
     let threads = || std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("it runs").count();
     wait_until("one thread to be left", || holds(threads() == 1));
     let window = Duration::from_secs(2);
@@ -322,7 +354,7 @@ fn assert_idle(daemon: &Running) {
         seen.push((ticks, wakeups));
         holds(ticks <= 1 && wakeups <= 1)
     });
-    assert!(seen.len() <= 2, "clock ticks and wake-ups in each two seconds: {seen:?}");
+    seen
 }
 
 /// What a process has used: clock ticks of time, and how often it woke up.

@@ -220,10 +220,11 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     watching.shutdown().await;
     let mut leaving = session.listening.take().map(|listening| Box::pin(listening.close()));
     let farewell = async {
-        while leaving.is_some() || !session.runs.is_empty() {
+        while leaving.is_some() || !session.runs.is_empty() || !session.obtaining.is_empty() {
             tokio::select! {
                 Some(knock) = knocks.recv() => session.turn([Input::Knock(knock)]),
                 Some(ended) = session.runs.join_next() => session.turn(finished(ended)),
+                Some(_) = session.obtaining.join_next() => {}
                 () = closed(leaving.as_mut()), if leaving.is_some() => leaving = None,
                 // A second signal is at once: what still runs is killed below.
                 Some(Signal::Stop) = signals.recv() => break,
@@ -234,6 +235,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         tracing::warn!("not everything ended in time");
     }
     session.runs.shutdown().await;
+    session.obtaining.shutdown().await;
     session.write_what_is_missing();
     let _ = timeout(DESKTOP_FAREWELL, async {
         session.link.close().await;
@@ -319,7 +321,7 @@ struct Session {
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
     /// Messages that are being read for what they say.
-    reading: JoinSet<(EntryId, Option<Event>)>,
+    reading: JoinSet<(EntryId, Option<Box<Event>>)>,
 }
 
 /// When the record is next put in order: in the first quiet moment, and under load now and then.
@@ -509,7 +511,7 @@ impl Session {
 }
 
 /// What a message says that came with an event.
-fn read_message(message: &str) -> Option<Event> {
+fn read_message(message: &str) -> Option<Box<Event>> {
     let _ = message;
     None
 }

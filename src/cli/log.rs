@@ -42,7 +42,7 @@ pub fn start(log: &Log) {
         (LogFormat::Json, false) => layer.json().without_time().boxed(),
     };
     // A second start in one process finds the first one's log in place, which is as good.
-    let _ = tracing_subscriber::registry().with(Repeats::default()).with(layer.with_filter(ours)).try_init();
+    let _ = tracing_subscriber::registry().with(Repeats::default().and_then(layer).with_filter(ours)).try_init();
 }
 
 /// Equal warnings are written once in this time.
@@ -89,7 +89,7 @@ impl<S: Subscriber> Layer<S> for Repeats {
         message.0.hash(&mut hasher);
         let admitted = self.admits(hasher.finish(), Instant::now());
         if let Some(left_out @ 1..) = admitted {
-            tracing::warn!("the next line was left out {left_out} times since it was last written");
+            tracing::warn!(target: EACH_TIME, "the next line was left out {left_out} times since it was last written");
         }
         admitted.is_some()
     }

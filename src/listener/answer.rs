@@ -77,7 +77,7 @@ async fn admitted(
     };
     let target = gate::judge(head, peer.address.map(|address| address.ip()), proven, &shared.rules)?;
     match peer.framing.lock().unwrap_or_else(PoisonError::into_inner).is_ambiguous() {
-        true => Err(Refusal::new(StatusCode::BAD_REQUEST, "both a length and a transfer encoding")),
+        true => Err(Refusal::not_understood("both a length and a transfer encoding".to_owned())),
         false => Ok(target),
     }
 }

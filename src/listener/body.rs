@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::StatusCode;
 use http_body_util::BodyExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -36,7 +35,7 @@ pub async fn read(mut body: Body, max: usize, budget: &Budget) -> Result<Held, R
     let mut bytes = Vec::new();
     let mut permit: Option<OwnedSemaphorePermit> = None;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::new(StatusCode::BAD_REQUEST, "the body broke off"))?;
+        let frame = frame.map_err(|_| Refusal::not_understood("the body broke off".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue };
         if bytes.len() + data.len() > max {
             return Err(Refusal::too_large(max));
@@ -65,7 +64,7 @@ mod tests {
         let budget = Budget::new(32 << 20);
         assert_eq!(read(Body::from(vec![1; 5000]), 5000, &budget).await.ok().unwrap().bytes.len(), 5000);
         let refused = read(Body::from(vec![1; 5001]), 5000, &budget).await.err().unwrap();
-        assert_eq!(refused.status, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(refused.status.as_u16(), 413);
     }
 
     #[tokio::test]

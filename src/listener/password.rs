@@ -1,6 +1,6 @@
 //! What a sender must prove: the user and password of `[auth]` (Basic authentication, RFC 7617).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, header};
@@ -15,7 +15,7 @@ use crate::config::{Auth, Pass};
 const AGAIN: Duration = Duration::from_secs(5);
 
 pub struct Password {
-    user: String,
+    auth: Auth,
     state: watch::Sender<State>,
     asked: Mutex<Instant>,
 }
@@ -24,12 +24,13 @@ pub struct Password {
 enum State {
     /// Being obtained; requests wait for it.
     Pending,
-    Known(Arc<Secret>),
+    Known(Box<Secret>),
     /// Not to be had. Nobody gets in.
     Unknown,
 }
 
 /// A keyed digest of `user:pass`: comparing digests takes as long whatever was given.
+#[derive(Clone)]
 struct Secret {
     key: hmac::Key,
     tag: hmac::Tag,
@@ -50,21 +51,30 @@ impl Secret {
 impl Password {
     /// Pending, unless the configuration itself holds it.
     pub fn new(auth: &Auth) -> Self {
-        let password = Self {
-            user: auth.user.clone(),
-            state: watch::Sender::new(State::Pending),
-            asked: Mutex::new(Instant::now()),
-        };
-        if let Pass::Text(pass) = &auth.pass {
-            password.set(Some(pass));
-        }
+        let password =
+            Self { auth: auth.clone(), state: watch::Sender::new(State::Pending), asked: Mutex::new(Instant::now()) };
+        password.begin_anew();
         password
+    }
+
+    /// Whether it is this configuration's.
+    pub fn is_of(&self, auth: &Auth) -> bool {
+        self.auth == *auth
+    }
+
+    /// It is being obtained, once more or for the first time.
+    pub fn begin_anew(&self) {
+        match &self.auth.pass {
+            Pass::Text(pass) => self.set(Some(pass)),
+            Pass::File(_) | Pass::Command(_) => drop(self.state.send_replace(State::Pending)),
+        }
+        *self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
     }
 
     /// What obtaining it came to.
     pub fn set(&self, pass: Option<&str>) {
-        let secret = pass.filter(|pass| !pass.is_empty()).and_then(|pass| Secret::new(&self.user, pass));
-        self.state.send_replace(secret.map_or(State::Unknown, |secret| State::Known(Arc::new(secret))));
+        let secret = pass.filter(|pass| !pass.is_empty()).and_then(|pass| Secret::new(&self.auth.user, pass));
+        self.state.send_replace(secret.map_or(State::Unknown, |secret| State::Known(Box::new(secret))));
     }
 
     /// Whether the request names the user and the password. Waits while that can't be told yet; after a failure has

@@ -73,8 +73,13 @@ mod unix {
     impl Bound {
         /// Binds it for this user alone. One that nobody listens on any more is replaced.
         pub fn new(path: &Path) -> io::Result<Self> {
+            // Nobody could reach it.
+            std::os::unix::net::SocketAddr::from_pathname(path).map_err(too_long)?;
             let directory = path.parent().unwrap_or(Path::new("/"));
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+            DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(|error| {
+                let text = format!("failed to make the directory {}: {error}", directory.display());
+                io::Error::new(error.kind(), text)
+            })?;
             check_directory(directory)?;
             match fs::symlink_metadata(path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -115,11 +120,20 @@ mod unix {
 
     fn bind_in(cradle: &Path, path: &Path) -> io::Result<Bound> {
         let young = cradle.join("s");
-        let listener = UnixListener::bind(&young)?;
+        let listener = UnixListener::bind(&young).map_err(too_long)?;
         fs::set_permissions(&young, Permissions::from_mode(0o600))?;
         let inode = fs::symlink_metadata(&young)?.ino();
         fs::rename(&young, path)?;
         Ok(Bound { listener, path: path.to_owned(), inode })
+    }
+
+    fn too_long(error: io::Error) -> io::Error {
+        match error.kind() {
+            ErrorKind::InvalidInput => {
+                io::Error::new(ErrorKind::InvalidInput, "the path is too long for a socket; choose a shorter one")
+            }
+            _ => error,
+        }
     }
 
     /// A new directory for us alone.

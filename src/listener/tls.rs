@@ -14,7 +14,7 @@ use webpki::{EndEntityCert, KeyUsage};
 
 use super::socket::Stream;
 use crate::config::Tls;
-use crate::paths::{display, is_open};
+use crate::paths::{display, is_open, is_unsafe, open_file};
 use crate::problem::Problem;
 
 /// The first byte of every TLS connection (RFC 8446 section 5.1: a handshake record).
@@ -44,7 +44,7 @@ impl Identity {
                 Problem::error(format!("`tls.cert` {cert} holds no certificate")).suggest("it must be a PEM file")
             );
         };
-        let (text, is_open) = read(&tls.key)?;
+        let (text, found) = read(&tls.key)?;
         let secret = PrivateKeyDer::from_pem_slice(&text).map_err(|_| {
             Problem::error(format!("`tls.key` {key} holds no key")).suggest("it must be an unencrypted PEM file")
         })?;
@@ -56,10 +56,9 @@ impl Identity {
             .with_single_cert(chain, secret)
             .map_err(|error| Problem::error(format!("`tls.cert` {cert} and `tls.key` {key}: {error}")))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let warnings = match is_open {
-            true => vec![format!("others can read the TLS key {key}; `chmod 600` it")],
-            false => Vec::new(),
-        };
+        let open = is_open(&found).then(|| format!("others can read the TLS key {key}; `chmod 600` it"));
+        let unsafe_key = is_unsafe(&found).map(|why| format!("the TLS key {key} {why}"));
+        let warnings = open.into_iter().chain(unsafe_key).collect();
         Ok(Self { config: Arc::new(config), certificate, warnings })
     }
 
@@ -70,29 +69,36 @@ impl Identity {
         name.is_ok_and(|name| certificate.is_ok_and(|found| found.verify_is_valid_for_subject_name(&name).is_ok()))
     }
 
-    /// The last moment of its validity; none if it can't be read.
-    pub fn expires(&self) -> Option<Timestamp> {
-        // Asked about the end of time, the verifier's first word is when it ends (RFC 5280 section 6.1.3, step 2).
-        let end_of_time = UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 50));
-        let certificate = EndEntityCert::try_from(&self.certificate).ok()?;
-        match certificate.verify_for_usage(&[], &[], &[], end_of_time, KeyUsage::server_auth(), None, None) {
-            Err(webpki::Error::CertExpired { not_after, .. }) => {
-                Timestamp::from_second(i64::try_from(not_after.as_secs()).ok()?).ok()
-            }
+    /// The first and the last moment of its validity, where they can be read.
+    pub fn validity(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let Ok(certificate) = EndEntityCert::try_from(&self.certificate) else { return (None, None) };
+        let asked_at = |time| {
+            let verified = certificate.verify_for_usage(&[], &[], &[], time, KeyUsage::server_auth(), None, None);
+            verified.err()
+        };
+        let timestamp = |time: UnixTime| Timestamp::from_second(i64::try_from(time.as_secs()).ok()?).ok();
+        // Asked about a time, the verifier looks first whether it is in between (RFC 5280 section 6.1.3, step 2).
+        let begins = match asked_at(UnixTime::since_unix_epoch(Duration::ZERO)) {
+            Some(webpki::Error::CertNotValidYet { not_before, .. }) => timestamp(not_before),
             _ => None,
-        }
+        };
+        let ends = match asked_at(UnixTime::since_unix_epoch(Duration::from_secs(u64::from(u32::MAX) * 50))) {
+            Some(webpki::Error::CertExpired { not_after, .. }) => timestamp(not_after),
+            _ => None,
+        };
+        (begins, ends)
     }
 }
 
-/// A file's bytes, and whether everybody can read it.
-fn read(path: &Path) -> Result<(Vec<u8>, bool), Problem> {
+/// A file's bytes, and whose it is.
+fn read(path: &Path) -> Result<(Vec<u8>, std::fs::Metadata), Problem> {
     use std::io::Read;
     let failed = |error: io::Error| Problem::error(format!("failed to read {}: {error}", display(path)));
-    let file = std::fs::File::open(path).map_err(failed)?;
-    let is_open = is_open(&file.metadata().map_err(failed)?);
+    let file = open_file(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE).read_to_end(&mut bytes).map_err(failed)?;
-    Ok((bytes, is_open))
+    Ok((bytes, found))
 }
 
 /// Agrees with the other end on keys. One that speaks plain HTTP is told so.

@@ -16,28 +16,32 @@ impl Pair {
     /// For names like `IP:127.0.0.1` or `DNS:mail.example.org`, and a few days.
     #[track_caller]
     pub fn new(daemon: &Daemon, name: &str, names: &[&str]) -> Pair {
-        Self::valid_for(daemon, name, names, 2)
-    }
-
-    /// Valid for so many days from now; with a negative number it has expired.
-    #[track_caller]
-    pub fn valid_for(daemon: &Daemon, name: &str, names: &[&str], days: i32) -> Pair {
         let pair = Pair {
             certificate: daemon.home().join(format!("{name}.crt")),
             key: daemon.home().join(format!("{name}.key")),
         };
-        let names = format!("subjectAltName={}", names.join(","));
+        let mut command = request(&pair, names);
+        run(command.args(["-x509", "-days", "2", "-out"]).arg(&pair.certificate));
+        pair
+    }
+
+    /// One whose time is over.
+    #[track_caller]
+    pub fn expired(daemon: &Daemon, name: &str, names: &[&str]) -> Pair {
+        let pair = Self::new(daemon, name, names);
+        // `req` and `x509` make certificates that begin now; only `ca`, which keeps books, makes older ones.
+        let books = tempfile::tempdir().expect("a temporary directory");
+        let write = |name: &str, text: &str| {
+            std::fs::write(books.path().join(name), text).expect("the directory is ours");
+        };
+        write("index.txt", "");
+        write("serial", "01\n");
+        write("ca.cnf", BOOKS);
+        run(request(&pair, names).arg("-new").arg("-out").arg(books.path().join("request")));
         let mut command = Command::new("openssl");
-        // `req` makes none that has expired; `x509` does.
-        command.args(["req", "-x509", "-nodes", "-subj", "/CN=test", "-addext", &names, "-days"]);
-        command.arg(days.max(1).to_string()).args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
-        run(command.arg("-out").arg(&pair.certificate).arg("-keyout").arg(&pair.key));
-        if days < 1 {
-            let mut command = Command::new("openssl");
-            command.args(["x509", "-days", &days.to_string(), "-copy_extensions", "copyall", "-in"]);
-            command.arg(&pair.certificate).arg("-signkey").arg(&pair.key).arg("-out").arg(&pair.certificate);
-            run(&mut command);
-        }
+        command.current_dir(books.path()).args(["ca", "-config", "ca.cnf", "-batch", "-notext", "-selfsign"]);
+        command.args(["-startdate", "20200101000000Z", "-enddate", "20200201000000Z", "-in", "request", "-keyfile"]);
+        run(command.arg(&pair.key).arg("-out").arg(&pair.certificate));
         pair
     }
 
@@ -53,6 +57,18 @@ impl Pair {
     pub fn config(&self, more: &str) -> String {
         format!("[tls]\ncert = \"{}\"\nkey = \"{}\"\n{more}", self.certificate.display(), self.key.display())
     }
+}
+
+const BOOKS: &str = "[ca]\ndefault_ca = books\n[books]\ndatabase = index.txt\nserial = serial\nnew_certs_dir = .\n\
+    default_md = sha256\npolicy = any\ncopy_extensions = copy\n[any]\ncommonName = supplied\n";
+
+/// `openssl req` for these names, with a new key.
+fn request(pair: &Pair, names: &[&str]) -> Command {
+    let mut command = Command::new("openssl");
+    let names = format!("subjectAltName={}", names.join(","));
+    command.args(["req", "-nodes", "-subj", "/CN=test", "-addext", &names]);
+    command.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-keyout"]).arg(&pair.key);
+    command
 }
 
 #[track_caller]

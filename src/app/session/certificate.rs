@@ -52,16 +52,20 @@ impl Certificate {
         failures: u32,
         now: Timestamp,
     ) -> Self {
-        let expires = identity.expires();
-        if let Some(end) = expires.filter(|end| *end <= now) {
-            complaints.push(format!("the certificate expired on {}; senders refuse it", end.strftime("%Y-%m-%d")));
+        let (begins, ends) = identity.validity();
+        if let Some(begins) = begins.filter(|begins| *begins > now) {
+            complaints.push(format!("the certificate isn't valid before {}; senders refuse it", day(begins)));
+        }
+        if let Some(ends) = ends.filter(|ends| *ends <= now) {
+            complaints.push(format!("the certificate expired on {}; senders refuse it", day(ends)));
         }
         let again = tls.periodic_reload.map(|period| match failures {
             0 => period,
             failures => MINUTE * failures.min(MAX_MINUTES),
         });
         let again = again.and_then(|period| now.checked_add(period).ok());
-        let due = [again, expires.filter(|end| *end > now)].into_iter().flatten().min();
+        // Its validity begins and ends by itself.
+        let due = [again, begins, ends].into_iter().flatten().filter(|moment| *moment > now).min();
         Self { tls: tls.clone(), identity, complaints, due, failures }
     }
 
@@ -77,4 +81,8 @@ impl Certificate {
     pub fn due(&self) -> Option<Timestamp> {
         self.due
     }
+}
+
+fn day(moment: Timestamp) -> String {
+    moment.strftime("%Y-%m-%d").to_string()
 }

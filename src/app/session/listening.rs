@@ -131,9 +131,13 @@ fn scheme(identity: Option<&Identity>) -> &'static str {
 async fn open_all(addresses: &[Address], doors: &Doors) -> anyhow::Result<Vec<Open>> {
     let mut opened = Vec::new();
     for address in addresses {
-        let listener = Listener::bind(address, doors.clone())
-            .await
-            .with_context(|| format!("failed to listen on {address}. Is another instance running?"))?;
+        let listener = Listener::bind(address, doors.clone()).await.map_err(|error| {
+            let maybe = match error.kind() {
+                std::io::ErrorKind::AddrInUse => ". Is another instance running?",
+                _ => "",
+            };
+            anyhow::Error::new(error).context(format!("failed to listen on {address}{maybe}"))
+        })?;
         let bound = listener.address().context("failed to learn the address")?;
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(listener.serve(stopped));
