@@ -33,6 +33,8 @@ pub mod template;
 pub mod process;
 pub mod document;
 pub mod mime;
+pub mod message;
+pub mod invitation;
 pub mod wire;
 pub mod client;
 pub mod status;

@@ -6,6 +6,7 @@ mod words;
 
 pub use address::originator;
 pub use clean::{cut, one_line, paragraph, shorten};
+pub use words::base64_bytes;
 
 use crate::event::Subject;
 

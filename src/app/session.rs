@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -23,8 +24,11 @@ use crate::config::{Config, Pass};
 use crate::control::Instance;
 use crate::control::{self, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
-use crate::event::{EntryId, Event};
+use crate::event::{EntryId, Event, EventKind, Subject};
+use crate::invitation;
 use crate::listener::{Doors, Knock};
+use crate::message::Entity;
+use crate::mime;
 use crate::problem::{EACH_TIME, Problem};
 use crate::process::{self, Ended, GroupId};
 use crate::schema::{Retention, StatusJson};
@@ -512,8 +516,19 @@ impl Session {
 
 /// What a message says that came with an event.
 fn read_message(message: &str) -> Option<Box<Event>> {
-    let _ = message;
-    None
+    let mut read = Event::new(EventKind::MessageNew, "");
+    if let Some(found) = invitation::read(message.as_bytes(), &TimeZone::system(), Timestamp::now()) {
+        let raw = found.subject.map(|subject| subject.raw).unwrap_or_default();
+        (read.from, read.message_id, read.is_invitation) = (found.from, found.message_id, true);
+        read.subject = Some(Subject { raw, text: found.title });
+        read.snippet = Some(found.details);
+        return Some(Box::new(read));
+    }
+    // Somebody sent a whole message all the same: its headers are better than nothing.
+    let message = Entity::new(message.as_bytes());
+    read.from = message.header("from").map(|raw| mime::originator(&raw));
+    read.subject = message.header("subject").map(|raw| mime::subject(&raw));
+    (read.from.is_some() || read.subject.is_some()).then(|| Box::new(read))
 }
 
 fn log(level: tracing::Level, line: &str) {

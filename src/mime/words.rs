@@ -113,7 +113,8 @@ fn end_of_q(text: &str) -> Option<usize> {
     first
 }
 
-fn base64_bytes(text: &str) -> Option<Vec<u8>> {
+/// Base64 (RFC 4648) with any white space in it, and with its padding or without; what follows the padding is left out.
+pub fn base64_bytes(text: &str) -> Option<Vec<u8>> {
     let kept: Vec<u8> = text.bytes().filter(|b| !b.is_ascii_whitespace()).collect();
     let unpadded = kept.split(|&b| b == b'=').next().unwrap_or_default();
     // One character of a group of four carries no whole byte.

@@ -1,9 +1,9 @@
 //! A message on stdin (RFC 5322) → what to tell of it.
 
-use mail_parser::MessageParser;
 use serde_json::{Map, Value};
 
-use crate::mime::{one_line, shorten};
+use crate::message::{Entity, Part, parts};
+use crate::mime::{cut, one_line, shorten};
 
 /// The listener takes bodies of 2 MiB, and JSON makes a message longer.
 const MAX_INVITATION: usize = 512 * 1024;
@@ -81,14 +81,72 @@ fn text(bytes: &[u8]) -> String {
 
 /// The beginning of what the message says.
 fn snippet(message: &[u8]) -> Option<String> {
-    let parsed = MessageParser::default().parse(message)?;
-    let preview = parsed.body_preview(SNIPPET * 2)?;
-    Some(shorten(&one_line(&preview), SNIPPET)).filter(|snippet| !snippet.is_empty())
+    let found = parts(&Entity::new(message), 2, &Part::is_text);
+    let part = found.iter().find(|part| !part.is_html()).or(found.first())?;
+    let text = part.text();
+    let text = if part.is_html() { without_markup(&text) } else { text };
+    Some(shorten(&one_line(cut(&text, SNIPPET * 40)), SNIPPET)).filter(|snippet| !snippet.is_empty())
+}
+
+/// What a browser would show of HTML, as far as a line of text needs it.
+fn without_markup(html: &str) -> String {
+    let mut text = String::new();
+    let mut rest = html;
+    while let Some(start) = rest.find(['<', '&']) {
+        text.push_str(&rest[..start]);
+        rest = &rest[start..];
+        if rest.starts_with('&') {
+            let end = rest.bytes().take(12).position(|byte| byte == b';');
+            let named = end.and_then(|end| Some((character(&rest[1..end])?, end + 1)));
+            let (character, length) = named.unwrap_or(('&', 1));
+            text.push(character);
+            rest = &rest[length..];
+            continue;
+        }
+        let is_hidden = |name: &str| {
+            let begins = rest.get(1..=name.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(name));
+            begins.then(|| format!("</{name}"))
+        };
+        let hidden = ["style", "script", "title", "!--"].into_iter().find_map(is_hidden);
+        let end = match hidden.as_deref() {
+            Some("</!--") => rest.find("-->").map(|end| end + 3),
+            Some(closing) => {
+                find(rest.as_bytes(), closing.as_bytes()).and_then(|at| Some(at + rest[at..].find('>')? + 1))
+            }
+            None => rest.find('>').map(|end| end + 1),
+        };
+        text.push(' ');
+        rest = end.map_or("", |end| &rest[end..]);
+        if text.len() > SNIPPET * 40 {
+            return text;
+        }
+    }
+    text + rest
+}
+
+fn character(name: &str) -> Option<char> {
+    let number = |digits: &str, radix| char::from_u32(u32::from_str_radix(digits, radix).ok()?);
+    match name {
+        "amp" => Some('&'),
+        "lt" => Some('<'),
+        "gt" => Some('>'),
+        "quot" => Some('"'),
+        "apos" => Some('\''),
+        "nbsp" => Some(' '),
+        _ => match name.strip_prefix('#')?.strip_prefix(['x', 'X']) {
+            Some(digits) => number(digits, 16),
+            None => number(&name[1..], 10),
+        },
+    }
 }
 
 fn is_invitation(message: &[u8]) -> bool {
-    let holds = |wanted: &[u8]| message.windows(wanted.len()).any(|part| part.eq_ignore_ascii_case(wanted));
-    holds(b"text/calendar") || holds(b"application/ics")
+    find(message, b"text/calendar").is_some() || find(message, b"application/ics").is_some()
+}
+
+/// Where the text begins, whatever its case.
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|part| part.eq_ignore_ascii_case(wanted))
 }
 
 #[cfg(test)]
@@ -109,6 +167,27 @@ mod tests {
         assert_eq!(from.as_deref(), Some("=?utf-8?Q?J=C3=B6rg?= <j@x>"));
         assert_eq!(subject.as_deref(), Some("a\n b"));
         assert_eq!(snippet.as_deref(), Some("Hello there"));
+    }
+
+    #[test]
+    fn the_snippet_is_the_plain_text_or_what_a_browser_would_show() {
+        let check =
+            |message: &str, expected: Option<&str>| assert_eq!(values(message)[2].as_deref(), expected, "{message}");
+        check("Subject: x\n\nHello\n  there", Some("Hello there"));
+        check("Subject: x\n\n", None);
+        let html = |body: &str| format!("Content-Type: text/html; charset=utf-8\n\n{body}");
+        check(
+            &html("<title>t</title><STYLE>p {}</style><!-- < --><p>a&amp;b &#x263a;&#65; &unknown; &"),
+            Some("a&b ☺A &unknown; &"),
+        );
+        check(&html("<b"), None);
+        check(&html(&"<script>".repeat(50_000)), None);
+        check(
+            "Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n<p>html\n--b\n\
+             Content-Transfer-Encoding: quoted-printable\n\nGr=C3=BC=C3=9Fe\n--b--\n",
+            Some("Grüße"),
+        );
+        check("Content-Disposition: attachment\n\nx", None);
     }
 
     #[test]
