@@ -131,7 +131,7 @@ impl Shared {
             rules: Rules::new(config, identity),
             timeout: config.timeout,
             places: Semaphore::new(config.max_connections),
-            budget: Budget::new(MAX_BODIES),
+            budget: Budget::new(MAX_BODIES, config.max_body),
             knocks,
             password: config.auth.as_ref().map(password),
         }

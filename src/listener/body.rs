@@ -18,9 +18,9 @@ const SMALL: usize = 64 * 1024;
 pub struct Budget(Arc<Semaphore>);
 
 impl Budget {
-    /// For all bodies of all connections.
-    pub fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.saturating_sub(MAX_OPEN * SMALL) / 1024)))
+    /// For all bodies of all connections; one of `largest` bytes must find room.
+    pub fn new(bytes: usize, largest: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes.saturating_sub(MAX_OPEN * SMALL).max(largest) / 1024)))
     }
 }
 
@@ -61,15 +61,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_over_its_cap_is_refused_and_one_within_is_whole() {
-        let budget = Budget::new(32 << 20);
+        let budget = Budget::new(32 << 20, 5000);
         assert_eq!(read(Body::from(vec![1; 5000]), 5000, &budget).await.ok().unwrap().bytes.len(), 5000);
         let refused = read(Body::from(vec![1; 5001]), 5000, &budget).await.err().unwrap();
         assert_eq!(refused.status.as_u16(), 413);
     }
 
     #[tokio::test]
+    async fn the_largest_body_that_is_allowed_finds_room() {
+        let budget = Budget::new(32 << 20, 32 << 20);
+        assert!(read(Body::from(vec![1; 32 << 20]), 32 << 20, &budget).await.is_ok());
+    }
+
+    #[tokio::test]
     async fn the_budget_is_given_back() {
-        let budget = Budget::new(MAX_OPEN * SMALL + 4096);
+        let budget = Budget::new(MAX_OPEN * SMALL + 4096, 4096);
         let held = read(Body::from(vec![1; SMALL + 4000]), SMALL + 9000, &budget).await.ok().unwrap();
         assert_eq!(budget.0.available_permits(), 0);
         assert!(read(Body::from(vec![1; SMALL]), SMALL, &budget).await.is_ok(), "small ones don't wait");
