@@ -195,8 +195,16 @@ fn print_entry(entry: &Entry) {
     terminal::print(&format!("{} {}", time_of_day(entry.at), in_one_line(&entry.event)));
 }
 
-/// `MessageNew 11@3 INBOX: Jörg Müller: Grüße`.
+/// `MessageNew 11@3 INBOX: Jörg Müller: Grüße`, `MailboxCreate 11@3 Travel`.
 fn in_one_line(event: &Event) -> String {
-    let folder = field(event, "folder").map(|folder| format!(" {folder}")).unwrap_or_default();
-    format!("{} {}{folder}: {}", one_line(event.kind.name()), one_line(&event.user), line(event))
+    let place = [Some(one_line(event.kind.name())), field(event, "user"), field(event, "folder")];
+    let mut text = place.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let said = match event.from.is_some() || event.is_new_mail() {
+        true => Some(line(event)),
+        false => field(event, "subject"),
+    };
+    if let Some(said) = said {
+        text = format!("{text}: {said}");
+    }
+    text
 }

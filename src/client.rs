@@ -1,6 +1,8 @@
 //! A small blocking HTTP/1.1 client with one deadline for everything: looking the name up, connecting, TLS, sending,
 //! the answer. For `send` and for our own requests to ourselves. It follows no redirect and knows no proxy.
 
+mod trust;
+
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -10,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 
 /// More of an answer is not read: the first line says it all, and the rest why.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -162,25 +163,8 @@ fn addresses(host: &str, port: u16, end: Instant) -> io::Result<Vec<SocketAddr>>
 }
 
 fn tls(host: &str, roots: Option<&Path>) -> io::Result<ClientConnection> {
-    let mut store = RootCertStore::empty();
-    match roots {
-        Some(file) => {
-            let certificates = CertificateDer::pem_file_iter(file).map_err(io::Error::other)?;
-            for certificate in certificates {
-                store.add(certificate.map_err(io::Error::other)?).map_err(io::Error::other)?;
-            }
-        }
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-    let config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(io::Error::other)?
-        .with_root_certificates(store)
-        .with_no_client_auth();
-    ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)
+    ClientConnection::new(Arc::new(trust::config(roots)?), name).map_err(io::Error::other)
 }
 
 fn left(end: Instant) -> io::Result<Duration> {

@@ -26,18 +26,18 @@ impl std::fmt::Debug for dyn WireFormat {
     }
 }
 
-pub static FORMATS: &[&dyn WireFormat] = &[&json::Json, &form::Form, &Unsaid];
+pub static FORMATS: &[&dyn WireFormat] = &[&json::Json, &FormOrJson];
 
-/// What came without a media type: JSON looks like nothing else.
-struct Unsaid;
+/// What came as a form or as nothing in particular. JSON looks like nothing else, and `curl -d` calls it a form.
+struct FormOrJson;
 
-impl WireFormat for Unsaid {
+impl WireFormat for FormOrJson {
     fn name(&self) -> &'static str {
-        "untyped"
+        "form"
     }
 
     fn accepts(&self, media_type: &str) -> bool {
-        media_type.is_empty()
+        media_type.is_empty() || form::Form.accepts(media_type)
     }
 
     fn parse(&self, body: &[u8]) -> Result<Vec<Event>, WireError> {
@@ -47,6 +47,26 @@ impl WireFormat for Unsaid {
             Some(_) if text.contains(&b'=') => form::Form.parse(body),
             Some(_) => json::Json.parse(body),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_type_says_little_and_the_body_the_rest() {
+        let parse = |media_type: &str, body: &str| {
+            format_for(media_type).unwrap().parse(body.as_bytes()).map(|events| events.len())
+        };
+        for untyped in ["", "application/x-www-form-urlencoded", "application/x-www-form-url.escaped"] {
+            assert_eq!(parse(untyped, r#"{"user":"u","event":"X"}"#), Ok(1), "{untyped}");
+            assert_eq!(parse(untyped, "\u{feff} [{\"user\":\"u\",\"event\":\"X\"}]"), Ok(1), "{untyped}");
+            assert_eq!(parse(untyped, "user=u&subject={"), Ok(1), "{untyped}");
+            assert!(parse(untyped, "nonsense").is_err() && parse(untyped, "").is_err());
+        }
+        assert!(parse("application/json", "user=u&subject=x").is_err());
+        assert!(format_for("text/plain").is_none() && format_for("multipart/form-data").is_none());
     }
 }
 
