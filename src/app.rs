@@ -331,7 +331,10 @@ impl App {
         }
         match message {
             // Its handlers wait for what it says.
-            Some(message) => effects.push(Effect::Read { id, message }),
+            Some(message) => {
+                self.store.hold(id);
+                effects.push(Effect::Read { id, message });
+            }
             None => names.iter().for_each(|name| self.dispatcher.arrived(name, now)),
         }
         if is_shown && matches!(self.notifications, Some(Availability::Absent(_))) {
@@ -345,11 +348,9 @@ impl App {
 
     /// A message has been read for what it says; none where it says nothing more.
     fn message_read(&mut self, id: EntryId, read: Option<Box<Event>>, now: Now, effects: &mut Vec<Effect>) {
-        let shown = match read {
-            Some(read) => self.store.read_message(id, &read),
-            None => Some(id),
-        };
-        let Some(shown) = shown else { return };
+        let Some(shown) = self.store.release(id, read.as_deref()) else { return };
+        // A reload may have come in between.
+        self.store.drop_handlers(|name| self.config.handlers.iter().any(|handler| &*handler.name == name));
         if shown == id {
             let deliveries = self.store.entry(id).map(|entry| entry.deliveries.clone()).unwrap_or_default();
             let waiting = deliveries.iter().filter(|delivery| self.store.is_waiting(&delivery.handler));

@@ -277,27 +277,33 @@ impl Store {
         Accepted::New(id)
     }
 
-    /// What was in the message that came with an event has been read. Gives the entry that is now to be shown: this
-    /// one, or that of another event about the same message, which then has all of it.
-    pub fn read_message(&mut self, id: EntryId, from: &Event) -> Option<EntryId> {
+    /// Takes back what waits of an entry until [`Store::release`]: what it says is still to be read. A crash in between
+    /// releases it too.
+    pub fn hold(&mut self, id: EntryId) {
+        self.waiting.values_mut().for_each(|waiting| waiting.retain(|waiting| *waiting != id));
+    }
+
+    /// What the message says that came with a held entry's event is known, as far as it can be. Gives the entry that is
+    /// now to be shown: this one, or that of another event about the same message, which then has all of it.
+    pub fn release(&mut self, id: EntryId, read: Option<&Event>) -> Option<EntryId> {
         let entry = self.entries.get(&id)?;
+        let is_waiting = |delivery: &&Delivery| delivery.state == DeliveryState::Waiting;
+        let held: Vec<Arc<str>> =
+            entry.deliveries.iter().filter(is_waiting).map(|delivery| delivery.handler.clone()).collect();
         let (at, user, folder) = (entry.at, entry.event.user.clone(), entry.event.folder.clone());
-        let from = Event { user, folder, ..from.clone() };
-        let Some(twin) = self.twin(&from, at, id) else {
-            self.complete(id, &from);
-            return Some(id);
-        };
-        self.complete(twin, &from);
-        let waits =
-            |(handler, waiting): (&Arc<str>, &VecDeque<EntryId>)| waiting.contains(&id).then(|| handler.clone());
-        let handlers: Vec<Arc<str>> = self.waiting.iter().filter_map(waits).collect();
-        for handler in handlers {
-            if let Some(waiting) = self.waiting.get_mut(&handler) {
-                waiting.retain(|waiting| *waiting != id);
+        let read = read.map(|read| Event { user, folder, ..read.clone() });
+        if let Some(twin) = read.as_ref().and_then(|read| self.twin(read, at, id)) {
+            read.as_ref().and_then(|read| self.complete(twin, read));
+            for handler in held {
+                self.end(None, &handler, vec![id], &format!("the same message as {}", twin.0));
             }
-            self.end(None, &handler, vec![id], &format!("the same message as {}", twin.0));
+            return Some(twin);
         }
-        Some(twin)
+        read.as_ref().and_then(|read| self.complete(id, read));
+        for handler in held {
+            self.waiting.entry(handler).or_default().push_back(id);
+        }
+        Some(id)
     }
 
     /// The message needs no attention any more. Gives how many entries of new mail were about it and said otherwise.

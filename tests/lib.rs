@@ -29,6 +29,7 @@ mod record;
 mod crash;
 mod bad_days;
 mod imserious;
+mod invitations;
 mod lost;
 mod passwords;
 mod sockets;

@@ -245,7 +245,8 @@ fn an_invitation_and_its_mail_are_one_in_either_order() {
     let mut store = Store::default();
     let Accepted::New(first) = accept_at(&mut store, mail("Lunch", Some(5)), 100) else { panic!("a repeat") };
     let Accepted::New(second) = accept_at(&mut store, unread(), 101) else { panic!("a repeat") };
-    assert_eq!(store.read_message(second, &invitation("Lunch")), Some(first));
+    store.hold(second);
+    assert_eq!(store.release(second, Some(&invitation("Lunch"))), Some(first));
     assert_eq!(texts(&store, first), expected);
     assert_eq!(*state(&store, second), DeliveryState::Finished(format!("the same message as {}", first.0)));
     assert_eq!(users(&start(&mut store, "notify").1), ["me"]);
@@ -253,7 +254,9 @@ fn an_invitation_and_its_mail_are_one_in_either_order() {
     // The invitation first; then the mail is no more than its number.
     let mut store = Store::default();
     let Accepted::New(first) = accept_at(&mut store, unread(), 100) else { panic!("a repeat") };
-    assert_eq!(store.read_message(first, &invitation("Lunch")), Some(first));
+    store.hold(first);
+    assert!(!store.is_waiting("notify"));
+    assert_eq!(store.release(first, Some(&invitation("Lunch"))), Some(first));
     assert_eq!(accept_at(&mut store, mail("Lunch", Some(5)), 101), Accepted::Repeat(Some(first)));
     assert_eq!(texts(&store, first), expected);
     assert_eq!(accept_at(&mut store, mail("Lunch", Some(5)), 500), Accepted::Repeat(None), "its number is known now");
@@ -267,7 +270,7 @@ fn an_invitation_and_its_mail_are_one_in_either_order() {
     ] {
         let mut store = Store::default();
         let Accepted::New(first) = accept_at(&mut store, unread(), 100) else { panic!("a repeat") };
-        store.read_message(first, &invitation("Lunch"));
+        store.release(first, Some(&invitation("Lunch")));
         assert!(matches!(accept_at(&mut store, other, second), Accepted::New(_)));
     }
 }
