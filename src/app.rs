@@ -8,7 +8,7 @@ mod desktop;
 mod pause;
 mod session;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub use session::{Options, Print, Signal, run};
 
 /// The tray changes at most four times a second, however many events come.
 const TRAY_PERIOD: Duration = Duration::from_millis(250);
+/// New messages that are known one by one; the store knows no more of them.
+const MAX_NEW: usize = 4096;
 /// A run that goes on for so long is not what crashes us.
 const SETTLED_AFTER: Duration = Duration::from_secs(1);
 
@@ -140,7 +142,7 @@ pub struct App {
     quiet_until: Option<Timestamp>,
     /// Somebody ended the quiet hours early; they would have lasted until then.
     unquiet_until: Option<Timestamp>,
-    new: u32,
+    new: NewMail,
     looked: bool,
     unseen: Unseen,
     standing_problems: Vec<String>,
@@ -159,6 +161,28 @@ pub struct App {
     tray_shown: Option<(TrayView, Instant)>,
     tray_stale: bool,
     stopping: bool,
+}
+
+/// Messages that came since the user last looked.
+#[derive(Debug, Default)]
+struct NewMail {
+    count: u32,
+    /// Those that can still be found when they are read elsewhere.
+    entries: BTreeSet<EntryId>,
+}
+
+impl NewMail {
+    fn came(&mut self, id: EntryId) {
+        self.count = self.count.saturating_add(1);
+        self.entries.insert(id);
+        if self.entries.len() > MAX_NEW {
+            self.entries.pop_first();
+        }
+    }
+
+    fn went(&mut self, id: EntryId) {
+        self.count = self.count.saturating_sub(u32::from(self.entries.remove(&id)));
+    }
 }
 
 impl App {
@@ -195,7 +219,7 @@ impl App {
             paused,
             quiet_until: None,
             unquiet_until: None,
-            new: 0,
+            new: NewMail::default(),
             looked: false,
             unseen: Unseen::default(),
             standing_problems,
@@ -311,10 +335,11 @@ impl App {
             .collect();
         if event.settles_message() {
             self.withdraw(&event, effects);
+        } else if event.unsettles_message() {
+            self.store.mark_read(&event, false);
         }
         let is_shown = handlers.iter().any(|handler| handler.is_notify());
-        let is_counted =
-            event.is_new_mail() && (is_shown || !self.config.handlers.iter().any(|handler| handler.is_notify()));
+        let is_counted = event.is_new_mail() && !event.has_seen() && (is_shown || !self.notifies_anybody());
         let id = match self.store.accept(event, &names, now.wall) {
             Accepted::New(id) => id,
             Accepted::Repeat(known) => {
@@ -325,9 +350,9 @@ impl App {
         };
         if is_counted {
             if std::mem::take(&mut self.looked) {
-                self.new = 0;
+                self.new = NewMail::default();
             }
-            self.new = self.new.saturating_add(1);
+            self.new.came(id);
         }
         match message {
             // Its handlers wait for what it says.
@@ -356,7 +381,7 @@ impl App {
             let waiting = deliveries.iter().filter(|delivery| self.store.is_waiting(&delivery.handler));
             waiting.for_each(|delivery| self.dispatcher.arrived(&delivery.handler, now));
         } else {
-            self.new = self.new.saturating_sub(1);
+            self.new.went(id);
         }
         // It may be on the screen already, with less.
         self.show_anew(shown, effects);
@@ -375,7 +400,7 @@ impl App {
 
     /// The message needs no attention any more, whatever handlers' filters say about this event.
     fn withdraw(&mut self, event: &Event, effects: &mut Vec<Effect>) {
-        self.new = self.new.saturating_sub(self.store.mark_read(event));
+        self.store.mark_read(event, true).into_iter().for_each(|id| self.new.went(id));
         effects.extend(self.popups.withdraw(event).into_iter().map(Effect::Desktop));
         for handler in &self.config.handlers {
             if matches!(&handler.kind, Kind::Notify(notify) if notify.withdraw) {
@@ -485,12 +510,16 @@ impl App {
         }
     }
 
+    fn notifies_anybody(&self) -> bool {
+        self.config.handlers.iter().any(|handler| handler.is_notify())
+    }
+
     /// Folders whose new mail would be shown, as far as their server tells how full they are.
     fn mailboxes(&self) -> Vec<Mailbox> {
         let is_shown = |user: &str, folder: &str| {
             let mut mail = Event::new(EventKind::MessageNew, user);
             mail.folder = Some(folder.to_owned());
-            route(&self.config.handlers, &mail).any(|handler| handler.is_notify())
+            !self.notifies_anybody() || route(&self.config.handlers, &mail).any(|handler| handler.is_notify())
         };
         let shown = self.unseen.counts().filter(|(user, folder, _)| is_shown(user, folder));
         shown
@@ -506,9 +535,7 @@ impl App {
             Some(format!("{}: {}{said}", handler.name, last.result))
         });
         let record = self.record_fault.as_ref().map(ToString::to_string);
-        // Changes of flags come by the dozen and say nothing to a person.
-        let is_worth_a_line = |entry: &&Entry| !entry.event.is_noise() && !entry.event.settles_message();
-        let recent = self.store.recent().filter(is_worth_a_line).map(|entry| Recent {
+        let recent = self.store.recent().filter(|entry| !entry.event.is_noise()).map(|entry| Recent {
             entry: entry.id,
             at: entry.at,
             who: who(&entry.event),
@@ -516,7 +543,7 @@ impl App {
             is_unread: entry.event.is_new_mail() && !entry.read && self.unseen.is_tracked(&entry.event.user),
         });
         Status {
-            new: self.new,
+            new: self.new.count,
             looked: self.looked,
             unseen: self.mailboxes(),
             paused: self.paused(),

@@ -185,6 +185,11 @@ impl Event {
         self.flags.iter().any(|flag| flag.eq_ignore_ascii_case("\\Seen"))
     }
 
+    /// Whether this says that a message that was read is to count as unread again.
+    pub fn unsettles_message(&self) -> bool {
+        self.kind == EventKind::FlagsClear && self.has_seen()
+    }
+
     /// Whether this came because somebody reads mail: a server that says so once says so always.
     pub fn tells_of_reading(&self) -> bool {
         use EventKind::{FlagsClear, FlagsSet, MessageRead};
@@ -197,10 +202,10 @@ impl Event {
         has_counts && self.from.is_none() && self.subject.is_none() && self.snippet.is_none() && self.uid.is_none()
     }
 
-    /// Whether this is a change of flags: they come by the dozen.
+    /// Whether this is a change of flags or an end of a message: they come by the dozen, and say nothing to a person.
     pub fn is_noise(&self) -> bool {
-        use EventKind::{FlagsClear, FlagsSet, MessageRead, MessageTrash};
-        matches!(self.kind, FlagsClear | FlagsSet | MessageRead | MessageTrash)
+        use EventKind::{FlagsClear, FlagsSet, MessageExpunge, MessageRead, MessageTrash};
+        matches!(self.kind, FlagsClear | FlagsSet | MessageRead | MessageTrash | MessageExpunge)
     }
 
     /// Whether this says that a message came in.

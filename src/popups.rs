@@ -1,6 +1,8 @@
 //! What is on the screen: which popup belongs to which event, and when many become one. Pure.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::hash_map::DefaultHasher;
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,6 +18,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MAX_ALIVE: usize = 20;
 /// A summary remembers as many events as it can name.
 const REMEMBERED: usize = 3;
+/// A summary of more messages than this stays until somebody closes it.
+const MAX_UNREAD: usize = 4096;
 
 /// Whether each event gets its popup, or all of them one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,9 @@ pub struct Popups {
     /// With the entry that a single popup is about.
     alive: BTreeMap<Slot, Option<About>>,
     bursts: HashMap<Group, Burst>,
+    /// Of each summary that goes when all its messages are read: the places of those that aren't. A message without one
+    /// is `None`, and never read.
+    unread: HashMap<Slot, HashSet<Option<u64>>>,
 }
 
 /// The message of a single popup.
@@ -108,6 +115,10 @@ impl Popups {
         let folder = events[0].folder.as_deref();
         let same_folder = events.iter().all(|event| event.folder.as_deref() == folder);
         let slot = self.new_slot(None);
+        if notify.withdraw {
+            let unread = self.unread.entry(slot).or_default();
+            events.iter().for_each(|event| add_unread(unread, event));
+        }
         changes.show(slot, notify.summary_note(events.len(), folder.filter(|_| same_folder), &events));
     }
 
@@ -116,6 +127,9 @@ impl Popups {
         burst.trim(now);
         let event = entry.event.clone();
         if let Some(summary) = &mut burst.summary {
+            if let Some(unread) = self.unread.get_mut(&summary.slot) {
+                add_unread(unread, &event);
+            }
             summary.add(event, now);
             changes.show(summary.slot, summary.note(notify, &group));
             return;
@@ -136,13 +150,19 @@ impl Popups {
         }
         let slot = new_slot(&mut self.last_slot, &mut self.alive, None);
         let mut summary = Summary { slot, count: 0, latest: VecDeque::new(), changed: now };
+        let mut unread = HashSet::new();
+        add_unread(&mut unread, &event);
         for (_, single, event) in burst.singles.drain(..) {
+            add_unread(&mut unread, &event);
             summary.add(event, now);
             if self.alive.remove(&single).is_some() {
                 changes.withdraw(single);
             }
         }
         summary.add(event, now);
+        if notify.withdraw {
+            self.unread.insert(slot, unread);
+        }
         changes.show(slot, summary.note(notify, &group));
         burst.summary = Some(summary);
     }
@@ -183,10 +203,11 @@ impl Popups {
         about.map(|about| about.entry)
     }
 
-    /// A message was read, trashed or expunged: its popups go.
+    /// A message was read, trashed or expunged: its popups go, and a summary with the last of its messages. Until then
+    /// that stays as it is: many services pop up anew what changes.
     pub fn withdraw(&mut self, event: &Event) -> Vec<Request> {
         let is_meant = |about: &About| about.withdraw && about.event.is_about_the_same_message(event);
-        let meant: Vec<Slot> = self
+        let mut meant: Vec<Slot> = self
             .alive
             .iter()
             .filter(|(_, about)| about.as_ref().is_some_and(is_meant))
@@ -197,6 +218,15 @@ impl Popups {
             // Gone before anyone saw the burst: it doesn't count towards a summary.
             self.bursts.values_mut().for_each(|burst| burst.singles.retain(|(_, single, _)| single != slot));
         }
+        let place = place(event);
+        for slot in self.alive.keys().copied().collect::<Vec<_>>() {
+            let is_last = |unread: &mut HashSet<_>| place.is_some() && unread.remove(&place) && unread.is_empty();
+            if self.unread.get_mut(&slot).is_some_and(is_last) {
+                self.alive.remove(&slot);
+                self.forget(slot);
+                meant.push(slot);
+            }
+        }
         meant.into_iter().map(|slot| Request::Withdraw { slot }).collect()
     }
 
@@ -204,10 +234,12 @@ impl Popups {
     pub fn clear(&mut self) {
         self.alive.clear();
         self.bursts.clear();
+        self.unread.clear();
     }
 
     /// A summary that was closed is not brought back by the next message.
     fn forget(&mut self, slot: Slot) {
+        self.unread.remove(&slot);
         self.bursts.retain(|_, burst| burst.summary.as_ref().is_none_or(|summary| summary.slot != slot));
     }
 
@@ -221,6 +253,17 @@ fn new_slot(last: &mut u64, alive: &mut BTreeMap<Slot, Option<About>>, about: Op
     let slot = Slot(*last);
     alive.insert(slot, about);
     slot
+}
+
+/// Where the message is, if that is told (see [`Event::is_about_the_same_message`]).
+fn place(event: &Event) -> Option<u64> {
+    let mut hasher = DefaultHasher::new();
+    (&event.user, &event.folder, event.uid?, event.uid_validity).hash(&mut hasher);
+    Some(hasher.finish())
+}
+
+fn add_unread(unread: &mut HashSet<Option<u64>>, event: &Event) {
+    unread.insert(place(event).filter(|_| unread.len() < MAX_UNREAD));
 }
 
 impl Burst {
@@ -369,6 +412,28 @@ mod tests {
         assert_eq!(withdrawn(&mut screen, 8), 0);
         assert_eq!(withdrawn(&mut screen, 7), 1);
         assert_eq!(withdrawn(&mut screen, 7), 0, "once");
+    }
+
+    #[test]
+    fn a_summary_goes_with_the_last_of_its_messages() {
+        let mut screen = Screen::new();
+        let mail = |screen: &mut Screen, uid: Option<u32>| {
+            let mut entry = screen.entry("INBOX");
+            entry.event = Arc::new(Event { uid, uid_validity: Some(1), ..(*entry.event).clone() });
+            entry
+        };
+        let numbered: Vec<Entry> = (1..=5).map(|uid| mail(&mut screen, Some(uid))).collect();
+        screen.batch(0, &numbered, Mode::Each);
+        let read = |screen: &mut Screen, uid: usize| screen.popups.withdraw(&numbered[uid - 1].event);
+        assert!((1..5).all(|uid| read(&mut screen, uid).is_empty()));
+        assert!(matches!(read(&mut screen, 5)[..], [Request::Withdraw { slot: Slot(4) }]));
+        assert!(screen.popups.unread.is_empty());
+        // Nobody will ever be told that the one without a number was read.
+        let together = [numbered[0].clone(), mail(&mut screen, None)];
+        assert_eq!(screen.batch(1, &together, Mode::Together), "5: 2 new messages in INBOX");
+        assert!(read(&mut screen, 1).is_empty());
+        screen.popups.closed(Slot(5));
+        assert!(screen.popups.unread.is_empty(), "what is closed is forgotten");
     }
 
     #[test]

@@ -18,7 +18,7 @@
 //! | `flags`, `keywords` | of the message, or those that were set or cleared |
 //! | `old_folder`, `messages` | a renamed folder's former name; messages in the folder |
 //! | `invitation` | `true` where `subject_text` and `snippet` say what an invitation says |
-//! | `read` | `true` where the message has been read, trashed or expunged since |
+//! | `read` | `true` where the message has been read, trashed or expunged since, and not been marked unread again |
 //! | `remote` | address and port that it came from |
 //! | `redelivered` | `true` where a run before a crash may have seen it |
 //! | `deliveries` | in `recent`: what became of it, `[{"handler","state","outcome"}]`, state `waiting`, `running`, `finished` |

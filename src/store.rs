@@ -19,7 +19,7 @@ use crate::schema::{DeliveryJson, EventJson};
 use crate::status::Paused;
 use seen::Seen;
 
-/// Finished entries that stay in memory, for the menu.
+/// Finished entries that stay in memory, for the menu; so many again of changes of flags and the like.
 const RECENT: usize = 30;
 /// So many events wait for a handler; with one more the oldest of them is finished unhandled, on record.
 const MAX_WAITING: usize = 20_000;
@@ -77,6 +77,11 @@ pub enum Change {
         event: Arc<Event>,
         read: bool,
         identity: Option<u64>,
+    },
+    /// Somebody has read the message, or marked it unread again. The entry may be on disk alone.
+    Read {
+        id: EntryId,
+        read: bool,
     },
     Started {
         run: RunId,
@@ -139,13 +144,20 @@ pub struct Store {
     last_entry: u64,
     last_run: u64,
     entries: BTreeMap<EntryId, Entry>,
-    finished: usize,
+    finished: Finished,
     text: usize,
     waiting: HashMap<Arc<str>, VecDeque<EntryId>>,
     running: HashMap<RunId, Taken>,
     unsettled: Vec<RunId>,
     seen: Seen,
     changes: Vec<Change>,
+}
+
+/// How many finished entries are in memory.
+#[derive(Debug, Default)]
+struct Finished {
+    noise: usize,
+    others: usize,
 }
 
 /// What a run took.
@@ -306,22 +318,25 @@ impl Store {
         Some(id)
     }
 
-    /// The message needs no attention any more. Gives how many entries of new mail were about it and said otherwise.
-    pub fn mark_read(&mut self, by: &Event) -> u32 {
-        let mut marked = 0;
-        for entry in self.entries.values_mut() {
-            if entry.event.is_new_mail() && !entry.read && entry.event.is_about_the_same_message(by) {
-                entry.read = true;
-                marked += 1;
-                self.changes.push(Change::Completed {
-                    id: entry.id,
-                    event: entry.event.clone(),
-                    read: true,
-                    identity: None,
-                });
+    /// The message needs no attention any more, or does so again. Gives the entries of its arrival.
+    pub fn mark_read(&mut self, by: &Event, read: bool) -> Vec<EntryId> {
+        let is_its_arrival =
+            |entry: &&mut Entry| entry.event.is_new_mail() && entry.event.is_about_the_same_message(by);
+        let mut arrivals = Vec::new();
+        for entry in self.entries.values_mut().filter(is_its_arrival) {
+            arrivals.push(entry.id);
+            if entry.read != read {
+                entry.read = read;
+                self.changes.push(Change::Read { id: entry.id, read });
             }
         }
-        marked
+        let older = place(EventKind::MessageNew.name(), by).and_then(|identity| self.seen.find(identity));
+        // Of an earlier life's only the identity is known.
+        if let Some(id) = older.filter(|id| *id != EntryId(0) && !self.entries.contains_key(id)) {
+            arrivals.push(id);
+            self.changes.push(Change::Read { id, read });
+        }
+        arrivals
     }
 
     /// The entry of another event about the same message, of a moment ago: senders that don't know a message's number
@@ -333,6 +348,8 @@ impl Store {
         let is_near = |entry: &&Entry| (entry.at.as_second() - at.as_second()).abs() <= TWINS_WITHIN;
         let is_same = |entry: &&Entry| {
             let known = &entry.event;
+            // What has counts of its own waits for none: two of those are two messages.
+            let counts_are_its = || event.is_only_counts() && known.unseen.is_none() && known.messages.is_none();
             let is_same_mail = || {
                 known.is_invitation != event.is_invitation
                     && (known.uid.is_none() || event.uid.is_none())
@@ -341,7 +358,7 @@ impl Store {
             };
             known.is_new_mail()
                 && (&known.user, &known.folder) == (&event.user, &event.folder)
-                && (event.is_only_counts() || is_same_mail())
+                && (counts_are_its() || is_same_mail())
         };
         let older = self.entries.range(..before).rev().map(|(_, entry)| entry);
         older.take_while(is_near).take(RECENT).find(is_same).map(|entry| entry.id)
@@ -461,7 +478,7 @@ impl Store {
     /// Lets go of the finished entries that are only kept for people to look at.
     pub fn forget_finished(&mut self) {
         self.entries.retain(|_, entry| !entry.is_finished());
-        self.finished = 0;
+        self.finished = Finished::default();
         self.text = self.entries.values().map(|entry| text_length(&entry.event)).sum();
     }
 
@@ -479,7 +496,7 @@ impl Store {
     }
 
     fn keep(&mut self, entry: Entry) {
-        self.finished += usize::from(entry.is_finished());
+        *self.finished.of(&entry.event) += usize::from(entry.is_finished());
         self.text += text_length(&entry.event);
         self.entries.insert(entry.id, entry);
         self.trim();
@@ -492,7 +509,7 @@ impl Store {
             if let Some(delivery) = entry.delivery(handler) {
                 delivery.state = DeliveryState::Finished(outcome.to_owned());
             }
-            self.finished += usize::from(!was_finished && entry.is_finished());
+            *self.finished.of(&entry.event) += usize::from(!was_finished && entry.is_finished());
         }
         self.changes.push(Change::Finished { run, handler: handler.clone(), entries, outcome: outcome.to_owned() });
         self.trim();
@@ -543,15 +560,27 @@ impl Store {
     }
 
     fn trim(&mut self) {
-        while self.finished > RECENT {
-            let Some(oldest) = self.entries.values().find(|entry| entry.is_finished()).map(|entry| entry.id) else {
-                break;
-            };
+        while let Some(is_noise) = self.finished.too_many() {
+            let is_meant = |entry: &&Entry| entry.event.is_noise() == is_noise && entry.is_finished();
+            let Some(oldest) = self.entries.values().find(is_meant).map(|entry| entry.id) else { break };
             if let Some(entry) = self.entries.remove(&oldest) {
                 self.text = self.text.saturating_sub(text_length(&entry.event));
+                *self.finished.of(&entry.event) -= 1;
             }
-            self.finished -= 1;
         }
+    }
+}
+
+impl Finished {
+    fn of(&mut self, event: &Event) -> &mut usize {
+        if event.is_noise() { &mut self.noise } else { &mut self.others }
+    }
+
+    /// Whether it is noise that there is too much of, if anything.
+    fn too_many(&self) -> Option<bool> {
+        [(true, self.noise), (false, self.others)]
+            .into_iter()
+            .find_map(|(is_noise, count)| (count > RECENT).then_some(is_noise))
     }
 }
 
@@ -562,8 +591,13 @@ fn identity(event: &Event) -> Option<u64> {
     if !matches!(event.kind, MessageNew | MessageAppend | MessageExpunge) {
         return None;
     }
+    place(event.kind.name(), event)
+}
+
+/// The digest of what happened at this place.
+fn place(what: &str, event: &Event) -> Option<u64> {
     let (folder, validity, uid) = (event.folder.as_deref()?, event.uid_validity?, event.uid?);
-    let text = format!("{}\0{}\0{folder}\0{validity}\0{uid}", event.kind.name(), event.user);
+    let text = format!("{what}\0{}\0{folder}\0{validity}\0{uid}", event.user);
     Some(seen::digest(text.as_bytes()))
 }
 

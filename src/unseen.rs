@@ -20,13 +20,18 @@ impl Unseen {
         if event.tells_of_reading() && self.tracked.len() < MAX_FOLDERS {
             self.tracked.insert(event.user.clone());
         }
+        // What a folder was called before it was renamed is no folder now.
+        if let (EventKind::MailboxRename, Some(gone)) = (&event.kind, &event.old_folder) {
+            self.counts.remove(&(event.user.clone(), gone.clone()));
+        }
         let Some(folder) = &event.folder else { return };
         let key = (event.user.clone(), folder.clone());
         match event.unseen {
             Some(count) if self.counts.len() < MAX_FOLDERS || self.counts.contains_key(&key) => {
                 self.counts.insert(key, count);
             }
-            None if changes_count(event) => {
+            // The driver that sends whole messages counts nothing; another one tells of the same message.
+            None if event.message.is_none() && changes_count(event) => {
                 self.counts.remove(&key);
             }
             _ => {}
@@ -83,6 +88,26 @@ mod tests {
         unseen.hear(&event(EventKind::MessageExpunge, "INBOX", Some(0)));
         assert_eq!(counts(&unseen), [("INBOX", 0), ("lists", 9)]);
         assert!(unseen.is_tracked("me") && !unseen.is_tracked("you"));
+    }
+
+    #[test]
+    fn folders_that_are_no_more_have_no_count() {
+        let mut unseen = Unseen::default();
+        for folder in ["deleted", "renamed", "kept"] {
+            unseen.hear(&event(EventKind::MessageRead, folder, Some(1)));
+        }
+        unseen.hear(&event(EventKind::MailboxDelete, "deleted", None));
+        let renamed = event(EventKind::MailboxRename, "now", None);
+        unseen.hear(&Event { old_folder: Some("renamed".to_owned()), ..renamed });
+        assert_eq!(counts(&unseen), [("kept", 1)]);
+    }
+
+    #[test]
+    fn a_whole_message_changes_no_count_that_another_driver_told() {
+        let mut unseen = Unseen::default();
+        unseen.hear(&event(EventKind::MessageRead, "INBOX", Some(3)));
+        unseen.hear(&Event { message: Some("s".into()), ..event(EventKind::MessageNew, "INBOX", None) });
+        assert_eq!(counts(&unseen), [("INBOX", 3)]);
     }
 
     #[test]

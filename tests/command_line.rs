@@ -128,7 +128,7 @@ fn the_demonstration_needs_no_desktop_and_no_files() {
         "MessageNew demo INBOX: Jörg Müller: Grüße aus Köln",
         "MessageNew demo INBOX: 山田太郎: 日本語の件名テスト",
         "MessageNew demo INBOX: Alice Example: Lunch on <b>Friday</b> & after?",
-        "MailboxCreate demo Travel: ",
+        "MailboxCreate demo Travel\n",
     ];
     let all = || printed.iter().all(|line| running.stdout().contains(line));
     wait_at_most(EVENTUALLY, "all samples", || running.stdout() + &running.log(), || holds(all()));

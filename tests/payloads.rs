@@ -1,6 +1,8 @@
 //! What a real Dovecot 2.3 sent for every kind of message, pushed as it was captured: does a person read what the
 //! mail's author meant? The expected texts are written by hand from the captured headers.
 
+mod lua;
+
 use std::collections::BTreeSet;
 
 use crate::support::daemon::{Daemon, Running};

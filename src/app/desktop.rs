@@ -70,7 +70,7 @@ impl App {
     }
 
     fn open(&mut self, entry: Option<EntryId>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
-        (self.new, self.looked) = (0, false);
+        (self.new, self.looked) = (NewMail::default(), false);
         let entry = entry.and_then(|id| self.store.entry(id));
         let lookup = |name: &str| entry.and_then(|entry| field(&entry.event, name));
         let words = match &self.config.tray.open {

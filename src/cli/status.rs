@@ -66,10 +66,14 @@ pub fn status(arguments: &Arguments) -> ExitCode {
 }
 
 fn new_messages(status: &StatusJson) -> String {
-    match status.new {
+    let new = match status.new {
         0 => "no new messages".to_owned(),
         1 => "1 new message".to_owned(),
         new => format!("{new} new messages"),
+    };
+    match status.unseen {
+        None => new,
+        Some(unseen) => format!("{new}, {unseen} unseen"),
     }
 }
 
@@ -138,6 +142,7 @@ impl Waybar {
         };
         let mut class = vec![state];
         class.extend((status.new > 0 && state != "new").then_some("new"));
+        class.extend(status.unseen.is_some_and(|unseen| unseen > 0).then_some("unseen"));
         let mut tooltip = lines(status);
         tooltip.extend(status.newest.clone());
         Self {
@@ -185,5 +190,16 @@ mod tests {
             ]
         );
         assert_eq!(one_line(&status()), "2 new messages; fetch: exit 1 <b>");
+    }
+
+    #[test]
+    fn what_nobody_has_seen_is_told_where_a_server_tells_it() {
+        let seen = |unseen| StatusJson { unseen: Some(unseen), problems: Vec::new(), ..status() };
+        assert_eq!(one_line(&seen(5)), "2 new messages, 5 unseen");
+        assert_eq!(lines(&StatusJson { new: 0, ..seen(0) })[0], "no new messages, 0 unseen");
+        let (some, none) = (Waybar::new(&seen(5)), Waybar::new(&seen(0)));
+        // How full a folder is says nothing new: the number in the bar stays that of new messages.
+        assert_eq!((some.text.as_str(), some.class, none.class), ("2", vec!["new", "unseen"], vec!["new"]));
+        assert!(some.tooltip.starts_with("2 new messages, 5 unseen\n"), "{}", some.tooltip);
     }
 }

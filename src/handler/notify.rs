@@ -8,7 +8,7 @@
 //! | `urgency` | `"normal"` | `low`, `normal`, `critical` |
 //! | `expire` | `"default"` | or a duration, or `never` |
 //! | `summarise_over` | `3` | the next popup of a folder within 60 s turns them into one |
-//! | `withdraw` | `true` | a popup goes when its message is read, trashed or expunged elsewhere |
+//! | `withdraw` | `true` | a popup goes when its message is read, trashed or expunged elsewhere; a summary with the last |
 //! | `ignore_quiet` | `false` | shown in quiet hours too |
 
 use crate::desktop::note::{Expire, Note, Urgency};

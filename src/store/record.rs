@@ -444,6 +444,11 @@ fn apply(transaction: &Transaction<'_>, change: &Change, content: Content) -> Re
                 .execute(params![signed(id.0), text])?;
             remember(transaction, *identity)?;
         }
+        Change::Read { id, read } => {
+            let sql =
+                "UPDATE entry SET event = json_set(event, '$.read', json(?2)) WHERE id = ?1 AND json_valid(event)";
+            transaction.prepare_cached(sql)?.execute(params![signed(id.0), if *read { "true" } else { "false" }])?;
+        }
         Change::Started { run, handler, entries } => {
             let sql =
                 "UPDATE delivery SET state = 1, run = ?3, crashes = crashes + 1 WHERE entry = ?1 AND handler = ?2";
@@ -571,7 +576,8 @@ fn load(connection: &Connection) -> Result<Loaded, Failure> {
     });
     let mut statement = connection.prepare(
         "SELECT id, at, event FROM entry WHERE id IN (SELECT entry FROM delivery WHERE state < 2)
-         UNION SELECT * FROM (SELECT id, at, event FROM entry ORDER BY id DESC LIMIT 30) ORDER BY id",
+         UNION SELECT * FROM (SELECT id, at, event FROM entry WHERE NOT noise ORDER BY id DESC LIMIT 30)
+         UNION SELECT * FROM (SELECT id, at, event FROM entry WHERE noise ORDER BY id DESC LIMIT 30) ORDER BY id",
     )?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {

@@ -293,12 +293,49 @@ fn a_message_that_was_read_is_marked_once_and_after_a_crash_too() {
     let Accepted::New(id) = accept_at(&mut store, mail("Lunch", Some(5)), 100) else { panic!("a repeat") };
     accept_at(&mut store, mail("Dinner", Some(6)), 100);
     let read = Event { kind: EventKind::MessageRead, ..mail("", Some(5)) };
-    assert_eq!((store.mark_read(&read), store.mark_read(&read)), (1, 0));
-    assert_eq!(store.mark_read(&Event { uid_validity: Some(8), ..read }), 0);
+    store.take_changes();
+    assert_eq!((store.mark_read(&read, true), store.mark_read(&read, true)), (vec![id], vec![id]));
+    assert_eq!(store.take_changes(), [Change::Read { id, read: true }]);
+    assert_eq!(store.mark_read(&Event { uid_validity: Some(8), ..read }, true), []);
     let marked =
         |store: &Store| store.entries.values().filter(|entry| entry.read).map(|entry| entry.id).collect::<Vec<_>>();
     assert_eq!((marked(&store), marked(&crash(&store).0)), (vec![id], vec![id]));
     let seen = Event { flags: vec!["\\Seen".into()], ..mail("Supper", Some(7)) };
     let Accepted::New(seen) = accept_at(&mut store, seen, 100) else { panic!("a repeat") };
     assert!(store.entry(seen).unwrap().read, "read before it came");
+}
+
+#[test]
+fn changes_of_flags_push_no_mail_out_of_memory() {
+    let mut store = Store::default();
+    let mail = accept_event(&mut store, message(1), &[]).unwrap();
+    for uid in 0..500 {
+        let expunged = Event { kind: EventKind::MessageExpunge, ..message(1000 + uid) };
+        accept_event(&mut store, expunged, &[]);
+    }
+    assert!(store.entry(mail).is_some());
+    assert_eq!(store.recent().count(), 1 + RECENT);
+    for uid in 2..=100 {
+        accept_event(&mut store, message(uid), &[]);
+    }
+    assert_eq!(store.recent().filter(|entry| entry.event.is_noise()).count(), RECENT);
+    assert_eq!(store.recent().count(), 2 * RECENT);
+}
+
+#[test]
+fn a_message_that_is_out_of_memory_is_still_marked_on_disk() {
+    let mut store = Store::default();
+    let first = accept_event(&mut store, message(1), &[]).unwrap();
+    for uid in 2..=100 {
+        accept_event(&mut store, message(uid), &[]);
+    }
+    store.take_changes();
+    let read = Event { kind: EventKind::MessageRead, ..message(1) };
+    assert_eq!(store.mark_read(&read, true), [first]);
+    assert_eq!(store.take_changes(), [Change::Read { id: first, read: true }]);
+    let last = Event { kind: EventKind::MessageRead, ..message(100) };
+    assert_eq!(store.mark_read(&last, true).len(), 1);
+    store.take_changes();
+    assert_eq!(store.mark_read(&last, true).len(), 1);
+    assert_eq!(store.take_changes(), [], "that is known");
 }

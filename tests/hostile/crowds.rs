@@ -19,7 +19,7 @@ fn send_head(daemon: &Running, head: &str, body: &str) -> Response {
 
 /// The subjects that were printed, in their order, without what nobody could read.
 fn subjects(printed: &str) -> Vec<&str> {
-    printed.lines().filter(|line| !line.contains(" Unreadable ")).filter_map(|line| line.rsplit(": ").next()).collect()
+    printed.lines().filter(|line| !line.contains(" Unreadable:")).filter_map(|line| line.rsplit(": ").next()).collect()
 }
 
 /// The connections that the program has open, and a few files.

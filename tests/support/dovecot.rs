@@ -28,6 +28,8 @@ pub enum Driver {
     Ox,
     /// Our script: everything.
     Lua,
+    /// Both of them at once.
+    Both,
 }
 
 /// A running server that takes mail for any user. Of the OX driver, `alice` has asked for pushes.
@@ -70,6 +72,13 @@ impl Dovecot {
     /// A server whose Lua driver runs our script. Without METADATA.
     pub fn start_lua(push_url: &str) -> Dovecot {
         Self::start_with(Driver::Lua, push_url)
+    }
+
+    /// A server that tells of `alice` twice: by our script and by the OX driver.
+    pub fn start_both(push_url: &str) -> Dovecot {
+        let dovecot = Self::start_with(Driver::Both, push_url);
+        dovecot.subscribe("alice");
+        dovecot
     }
 
     fn start_with(driver: Driver, push_url: &str) -> Dovecot {

@@ -162,6 +162,12 @@ impl RealDesktop {
         let () = self.client.call(DUNST_CONTROL, "NotificationCloseAll", &()).expect("dunst closes all");
         // Closing is done a moment after the call is answered, and only then is it history.
         self.wait_displayed(0);
+        self.dunst_closed()
+    }
+
+    /// What is on the screen no more, the last to go first.
+    #[track_caller]
+    pub fn dunst_closed(&self) -> Vec<Remembered> {
         let history: Vec<HashMap<String, OwnedValue>> =
             self.client.call(DUNST_CONTROL, "NotificationListHistory", &()).expect("dunst tells its history");
         history.iter().map(remembered).collect()

@@ -88,6 +88,15 @@ pub fn of_driver(version: Version, driver: Driver, top: &Path, push_url: &str) -
     let name = match driver {
         Driver::Ox => "ox",
         Driver::Lua => "lua",
+        Driver::Both => {
+            let (lua, its_address) = of_driver(version, Driver::Lua, top, push_url);
+            let (ox, other_address) = of_driver(version, Driver::Ox, top, push_url);
+            // 2.3 numbers its drivers, and its line of plugins is in the other's; 2.4 names them.
+            let is_needed = |line: &&str| !line.starts_with("mail_plugins =") && !line.starts_with("!include_try");
+            let ox: String = ox.lines().filter(is_needed).map(|line| format!("{line}\n")).collect();
+            let other_address = other_address.replace("push_notification_driver =", "push_notification_driver2 =");
+            return (ox + &lua, its_address + &other_address);
+        }
     };
     let read = |name: String| {
         let file = repository_file(directory).join(name);
