@@ -18,6 +18,9 @@ use rustls::pki_types::ServerName;
 /// More of an answer is not read: the first line says it all, and the rest why.
 const MAX_ANSWER: usize = 16 * 1024;
 
+/// As good as none.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// Where a listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
@@ -99,7 +102,7 @@ pub fn put_json(
     body: &[u8],
     deadline: Duration,
 ) -> io::Result<Answer> {
-    let end = Instant::now() + deadline;
+    let end = Instant::now() + deadline.min(LONGEST);
     let mut stream = Timed { stream: connect(url, end)?, end };
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
     let mut head =
@@ -122,7 +125,7 @@ fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answ
     let sent = stream.write_all(request).and_then(|()| stream.flush());
     let mut answer = Vec::new();
     let mut chunk = [0; 2048];
-    while answer.len() < MAX_ANSWER {
+    while answer.len() < MAX_ANSWER && !is_complete(&answer) {
         match stream.read(&mut chunk) {
             Ok(0) => break,
             Ok(count) => answer.extend_from_slice(&chunk[..count]),
@@ -132,8 +135,25 @@ fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answ
         }
     }
     let status = status(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))?;
-    let body = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |end| end + 4);
-    Ok(Answer { status, text: String::from_utf8_lossy(&answer[body..]).into_owned() })
+    let text = String::from_utf8_lossy(&answer[body(&answer).unwrap_or(answer.len())..]).into_owned();
+    Ok(Answer { status, text })
+}
+
+/// Where the body of an answer begins.
+fn body(answer: &[u8]) -> Option<usize> {
+    answer.windows(4).position(|end| end == b"\r\n\r\n").map(|end| end + 4)
+}
+
+/// Whether the length that was announced is there: some servers keep the connection open, asked or not.
+fn is_complete(answer: &[u8]) -> bool {
+    let Some(body) = body(answer) else { return false };
+    let head = String::from_utf8_lossy(&answer[..body]);
+    let lengths = head.lines().filter_map(|line| line.split_once(':'));
+    let mut lengths = lengths.filter(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    lengths
+        .next()
+        .and_then(|(_, length)| length.trim().parse().ok())
+        .is_some_and(|length: usize| answer.len() - body >= length)
 }
 
 fn connect(url: &Url, end: Instant) -> io::Result<TcpStream> {
@@ -206,9 +226,9 @@ fn in_time(error: io::Error) -> io::Error {
     }
 }
 
-/// The status of `HTTP/1.x NNN …`.
+/// The status of `HTTP/1.x NNN …`, once that line is there to its end.
 fn status(answer: &[u8]) -> Option<u16> {
-    let line = answer.split(|byte| *byte == b'\n').next()?;
+    let line = &answer[..answer.iter().position(|byte| *byte == b'\n')?];
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     words.next().filter(|version| version.starts_with("HTTP/1."))?;
     words.next()?.parse().ok()
@@ -223,8 +243,17 @@ mod tests {
     fn the_status_is_read_from_the_first_line() {
         assert_eq!(status(b"HTTP/1.1 200 OK\r\n\r\n"), Some(200));
         assert_eq!(status(b"HTTP/1.0 503\n"), Some(503));
+        assert_eq!(status(b"HTTP/1.1 20"), None);
         assert_eq!(status(b"SSH-2.0-OpenSSH\r\n"), None);
         assert_eq!(status(b""), None);
+    }
+
+    #[test]
+    fn an_answer_is_complete_with_the_bytes_it_announced() {
+        let head = "HTTP/1.1 200 OK\r\nContent-LENGTH: 2\r\n\r\n";
+        assert!(!is_complete(&head.as_bytes()[..head.len() - 1]) && !is_complete(head.as_bytes()));
+        assert!(!is_complete(format!("{head}x").as_bytes()) && is_complete(format!("{head}xy").as_bytes()));
+        assert!(!is_complete(b"HTTP/1.1 200 OK\r\n\r\n"), "its end is that of the connection");
     }
 
     #[test]

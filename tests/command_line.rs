@@ -216,3 +216,29 @@ fn the_example_of_imserious_runs_as_it_stands() {
     assert!(pushed.elapsed() >= Duration::from_secs(5), "the delay was {:?}", pushed.elapsed());
     daemon.stop();
 }
+
+#[test]
+fn setup_prints_each_servers_side_with_this_address_and_password() {
+    let auth = "[auth]\nuser = \"me\"\npass_file = \"~/pass\"\n";
+    let daemon = Daemon::new().config(&format!("listen = \"127.0.0.1:4711\"\nendpoint = \"/bell\"\n{auth}"));
+    std::fs::write(daemon.home().join("pass"), "a b%c\n").expect("the home is ours");
+    for server in ["dovecot", "dovecot-lua"] {
+        let printed = daemon.command(&["setup", server]).succeeded().stdout;
+        for url in ["http://me:a%%20b%%25c@127.0.0.1:4711/bell", "http://me:a%20b%25c@127.0.0.1:4711/bell"] {
+            assert!(printed.contains(url), "{server}: no {url} in\n{printed}");
+        }
+    }
+    for server in ["sieve", "maddy", "exim", "postfix", "cyrus", "procmail", "maildrop", "fdm"] {
+        let printed = daemon.command(&["setup", server]).succeeded().stdout;
+        assert!(printed.contains("url = \"http://127.0.0.1:4711/bell\"\n"), "{server}:\n{printed}");
+        assert!(
+            printed.contains("\nme:a b%c\n") && printed.contains("/usr/bin/mailknock"),
+            "{server}:\n{printed}"
+        );
+    }
+    let script = daemon.command(&["setup", "dovecot-lua", "--script"]).succeeded().stdout;
+    let packaged = std::fs::read_to_string(repository_file("packaging/dovecot/mailknock.lua"));
+    assert_eq!(script, packaged.expect("it is part of the repository"));
+    daemon.command(&["setup", "dovecot", "--script"]).ended_with(2);
+    daemon.command(&["setup", "sendmail"]).ended_with(2);
+}

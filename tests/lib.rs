@@ -36,3 +36,5 @@ mod lost;
 mod passwords;
 mod sockets;
 mod tls;
+mod send;
+mod hooks;

@@ -12,10 +12,12 @@ pub mod http;
 pub mod imap;
 pub mod mail;
 pub mod output;
+pub mod peer;
 pub mod program;
 pub mod real_desktop;
 pub mod receiver;
 pub mod recorder;
+pub mod send;
 pub mod wait;
 
 use std::io::Write;
@@ -43,7 +45,7 @@ pub fn skip(reason: &str) -> bool {
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let xfconf = format!("/usr/lib/{}-linux-gnu/xfce4/xfconf", std::env::consts::ARCH);
-    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", &xfconf].map(PathBuf::from);
+    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/lib/cyrus/bin", &xfconf].map(PathBuf::from);
     let mut candidates = std::env::split_paths(&path).chain(elsewhere).map(|directory| directory.join(name));
     candidates.find(|file| file.is_file())
 }

@@ -19,11 +19,13 @@ use clap::{Args, ValueEnum};
 use serde_json::{Map, Value, json};
 
 use crate::client::put_json;
-use crate::mime::one_line;
+use crate::mime::{one_line, shorten};
 use settings::Settings;
 
-/// So much of the input is looked at; the rest is read and forgotten.
-const LOOKED_AT: usize = 1024 * 1024;
+/// So much of the input is looked at; the rest is read and forgotten. The listener takes no more either.
+const LOOKED_AT: usize = 2 * 1024 * 1024;
+/// What is told in one line: so much fits into a pipe that isn't full.
+const TOLD: usize = 1000;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -99,7 +101,9 @@ enum Input {
 
 pub fn send(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
     let Err(why) = try_send(file, arguments) else { return ExitCode::SUCCESS };
-    let log = arguments.log.clone().or_else(|| Settings::of_file(file).ok()?.log);
+    let log = || arguments.log.clone().or_else(|| Settings::of_file(file).ok()?.log);
+    // With another user's rights no file is touched.
+    let log = if crate::process::is_set_uid() { None } else { log() };
     complain(&why, log.as_deref());
     if arguments.strict { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -112,17 +116,24 @@ pub fn misused(error: &clap::Error, words: &[OsString]) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    // Whoever writes to us must not be told that nobody reads.
-    let _ = drain(io::stdin());
+    let text: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    let is_without_input = text.iter().any(|word| word == "--input=none")
+        || text.windows(2).any(|pair| pair[0] == "--input" && pair[1] == "none");
+    if !is_without_input {
+        // Whoever writes to us must not be told that nobody reads.
+        let _ = drain(Patient);
+    }
     complain(&error.to_string().lines().next().map(one_line).unwrap_or_default(), None);
     if is_strict { ExitCode::from(2) } else { ExitCode::SUCCESS }
 }
 
 fn complain(why: &str, log: Option<&Path>) {
-    let line = format!("mailknock send: {}\n", one_line(why));
     use io::Write;
-    // A closed stderr is no reason to fail.
-    let _ = io::stderr().write_all(line.as_bytes());
+    let line = format!("mailknock send: {}\n", shorten(&one_line(why), TOLD));
+    if is_writable() {
+        // A closed stderr is no reason to fail.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
     if let Some(log) = log {
         let _ = settings::append(log, &line);
     }
@@ -131,7 +142,7 @@ fn complain(why: &str, log: Option<&Path>) {
 fn try_send(file: Option<&Path>, arguments: &Arguments) -> Result<(), String> {
     let input = match arguments.input {
         Input::None => Vec::new(),
-        _ => drain(io::stdin()).map_err(|error| format!("failed to read stdin: {error}"))?,
+        _ => drain(Patient).map_err(|error| format!("failed to read stdin: {error}"))?,
     };
     if crate::process::is_set_uid() {
         return Err("it doesn't run with another user's rights (setuid)".to_owned());
@@ -159,6 +170,38 @@ fn try_send(file: Option<&Path>, arguments: &Arguments) -> Result<(), String> {
             Err(format!("{} gave no answer within {limit}", settings.url))
         }
         Err(error) => Err(format!("{} can't be reached: {error}", settings.url)),
+    }
+}
+
+/// Whether stderr takes a line at once. Who doesn't read it mustn't hold up a delivery.
+#[cfg(unix)]
+fn is_writable() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let stderr = io::stderr();
+    poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&now)).is_ok_and(|ready| ready > 0)
+}
+
+#[cfg(not(unix))]
+fn is_writable() -> bool {
+    true
+}
+
+/// Standard input, waited for even where somebody has set it not to block.
+struct Patient;
+
+impl Read for Patient {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match io::stdin().lock().read(buffer) {
+                #[cfg(unix)]
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    use rustix::event::{PollFd, PollFlags, poll};
+                    poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], None)?;
+                }
+                done => return done,
+            }
+        }
     }
 }
 

@@ -31,6 +31,14 @@ pub struct Arguments {
 enum Server {
     Dovecot,
     DovecotLua,
+    Sieve,
+    Maddy,
+    Exim,
+    Postfix,
+    Cyrus,
+    Procmail,
+    Maildrop,
+    Fdm,
 }
 
 /// A file of the server's.
@@ -48,24 +56,65 @@ macro_rules! packaged {
     };
 }
 
+const fn part(path: &'static str, text: &'static str) -> Part {
+    Part { path, text, percent: "%" }
+}
+
+const fn part_of_2_3(path: &'static str, text: &'static str) -> Part {
+    Part { path, text, percent: "%%" }
+}
+
+const DOVECOT: [Part; 4] = [
+    part_of_2_3("Dovecot 2.3: /etc/dovecot/conf.d/11-mailknock.conf", packaged!("dovecot/2.3/ox.conf")),
+    part_of_2_3("Dovecot 2.3: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.3/ox-secret.conf")),
+    part("Dovecot 2.4: /etc/dovecot/conf.d/95-mailknock.conf", packaged!("dovecot/2.4/ox.conf")),
+    part("Dovecot 2.4: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.4/ox-secret.conf")),
+];
+const DOVECOT_LUA: [Part; 4] = [
+    part_of_2_3("Dovecot 2.3: /etc/dovecot/conf.d/11-mailknock.conf", packaged!("dovecot/2.3/lua.conf")),
+    part_of_2_3("Dovecot 2.3: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.3/lua-secret.conf")),
+    part("Dovecot 2.4: /etc/dovecot/conf.d/95-mailknock.conf", packaged!("dovecot/2.4/lua.conf")),
+    part("Dovecot 2.4: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.4/lua-secret.conf")),
+];
+const SIEVE: [Part; 2] = [
+    part("/etc/dovecot/conf.d/95-mailknock-sieve.conf", packaged!("sieve/dovecot-sieve.conf")),
+    part("/etc/dovecot/mailknock.sieve", packaged!("sieve/mailknock.sieve")),
+];
+const MADDY: [Part; 1] = [part("/etc/maddy/maddy.conf", packaged!("maddy/maddy.conf"))];
+const EXIM: [Part; 1] = [part("Exim's configuration", packaged!("exim/mailknock.conf"))];
+const POSTFIX: [Part; 2] = [
+    part("users of the machine: ~/.forward", packaged!("postfix/forward")),
+    part("virtual users: Postfix' configuration", packaged!("postfix/mailknock.cf")),
+];
+const CYRUS: [Part; 3] = [
+    part("/etc/imapd.conf", packaged!("cyrus/imapd.conf")),
+    part("/etc/cyrus.conf", packaged!("cyrus/cyrus.conf")),
+    part("/usr/lib/mailknock/mailknock-hook, mode 755", packaged!("cyrus/mailknock-hook")),
+];
+const PROCMAIL: [Part; 1] = [part("~/.procmailrc or /etc/procmailrc", packaged!("procmail/procmailrc"))];
+const MAILDROP: [Part; 1] = [part("~/.mailfilter or /etc/maildroprc", packaged!("maildrop/mailfilter"))];
+const FDM: [Part; 1] = [part("~/.fdm.conf", packaged!("fdm/fdm.conf"))];
+const SEND: Part = part("/etc/mailknock/send.toml", packaged!("send/send.toml"));
+
 impl Server {
-    fn parts(self) -> Vec<Part> {
-        let old = |path, text| Part { path, text, percent: "%%" };
-        let new = |path, text| Part { path, text, percent: "%" };
+    fn parts(self) -> &'static [Part] {
         match self {
-            Self::Dovecot => vec![
-                old("Dovecot 2.3: /etc/dovecot/conf.d/11-mailknock.conf", packaged!("dovecot/2.3/ox.conf")),
-                old("Dovecot 2.3: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.3/ox-secret.conf")),
-                new("Dovecot 2.4: /etc/dovecot/conf.d/95-mailknock.conf", packaged!("dovecot/2.4/ox.conf")),
-                new("Dovecot 2.4: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.4/ox-secret.conf")),
-            ],
-            Self::DovecotLua => vec![
-                old("Dovecot 2.3: /etc/dovecot/conf.d/11-mailknock.conf", packaged!("dovecot/2.3/lua.conf")),
-                old("Dovecot 2.3: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.3/lua-secret.conf")),
-                new("Dovecot 2.4: /etc/dovecot/conf.d/95-mailknock.conf", packaged!("dovecot/2.4/lua.conf")),
-                new("Dovecot 2.4: /etc/dovecot/mailknock.conf.ext", packaged!("dovecot/2.4/lua-secret.conf")),
-            ],
+            Self::Dovecot => &DOVECOT,
+            Self::DovecotLua => &DOVECOT_LUA,
+            Self::Sieve => &SIEVE,
+            Self::Maddy => &MADDY,
+            Self::Exim => &EXIM,
+            Self::Postfix => &POSTFIX,
+            Self::Cyrus => &CYRUS,
+            Self::Procmail => &PROCMAIL,
+            Self::Maildrop => &MAILDROP,
+            Self::Fdm => &FDM,
         }
+    }
+
+    /// Whether it runs `mailknock send`.
+    fn sends(self) -> bool {
+        !matches!(self, Self::Dovecot | Self::DovecotLua)
     }
 
     /// What else is to be done, and how to see that it works.
@@ -74,11 +123,20 @@ impl Server {
             Self::Dovecot => {
                 "Each user is told of once their METADATA asks for it; without that Dovecot is silent, also in its log:\n  \
                  doveadm mailbox metadata set -u USER -s \"\" /private/vendor/vendor.dovecot/http-notify user=USER\n\
-                 Then `doveadm reload`, and send a mail to yourself. It works for LMTP and dovecot-lda alike."
+                 Then `doveadm reload`, and send a mail to yourself. It works for LMTP and dovecot-lda alike.\n\
+                 In Dovecot's log, 401 means another password than here, `Connection refused` that the tunnel or\n\
+                 Mailknock is down."
             }
             Self::DovecotLua => {
                 "The script is /etc/dovecot/mailknock.lua, for everybody to read: mailknock setup dovecot-lua --script\n\
-                 Then `doveadm reload`, and send a mail to yourself. It works for LMTP, dovecot-lda and IMAP alike."
+                 Then `doveadm reload`, and send a mail to yourself. It works for LMTP, dovecot-lda and IMAP alike.\n\
+                 In Dovecot's log, 401 means another password than here, 9003 or 9005 that the tunnel or Mailknock is\n\
+                 down."
+            }
+            _ => {
+                "The server needs the program mailknock, as /usr/bin/mailknock. To see that it works, as the user who runs\n\
+                 the hook:\n  \
+                 mailknock send -c /etc/mailknock/send.toml --strict --input=none --user=USER --subject=Test"
             }
         }
     }
@@ -107,14 +165,15 @@ pub fn setup(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
         let _ = writeln!(text, "# NOTE: {note}");
     }
     for part in arguments.server.parts() {
-        let _ = writeln!(text, "\n# ==== {}\n{}", part.path, access.filled_in(&part).trim_end());
+        access.write(&mut text, part);
+    }
+    if arguments.server.sends() {
+        access.write(&mut text, &SEND);
+        let login = access.login.as_ref().map_or("(nothing: there is no [auth])", |(user_and_pass, _)| user_and_pass);
+        let _ = writeln!(text, "\n# ==== /etc/mailknock/auth, mode 600, for whoever runs the hook\n{login}");
     }
     let words: String = arguments.server.words().lines().map(|line| format!("# {line}\n")).collect();
-    let _ = write!(
-        text,
-        "\n{words}# What Dovecot's log says: 401, another password than here; Connection refused, the tunnel or Mailknock is\n\
-         # down. On this side: MAILKNOCK_LOG=debug mailknock run --print\n"
-    );
+    let _ = write!(text, "\n{words}# On this side: MAILKNOCK_LOG=debug mailknock run --print\n");
     super::terminal::print_all(&text);
     ExitCode::SUCCESS
 }
@@ -122,8 +181,8 @@ pub fn setup(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
 /// How the server gets to us.
 struct Access {
     url: String,
-    /// `user:password`, each as it stands in a URL.
-    login: Option<String>,
+    /// `user:password` as it is, and as it stands in a URL.
+    login: Option<(String, String)>,
     notes: Vec<String>,
 }
 
@@ -159,7 +218,8 @@ impl Access {
             if pass.is_none() {
                 notes.push(format!("put the password in the place of {UNKNOWN_PASSWORD}"));
             }
-            format!("{}:{}", escaped(&auth.user), escaped(pass.as_deref().unwrap_or(UNKNOWN_PASSWORD)))
+            let (user, pass) = (&auth.user, pass.as_deref().unwrap_or(UNKNOWN_PASSWORD));
+            (format!("{user}:{pass}"), format!("{}:{}", escaped(user), escaped(pass)))
         });
         if login.is_none() {
             notes.push("there is no [auth]: every account of the mail server can ring; add one".to_owned());
@@ -167,11 +227,16 @@ impl Access {
         Self { url: format!("{scheme}://{address}{}", config.endpoint), login, notes }
     }
 
+    fn write(&self, text: &mut String, part: &Part) {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "\n# ==== {}\n{}", part.path, self.filled_in(part).trim_end());
+    }
+
     /// The part with this access in it.
     fn filled_in(&self, part: &Part) -> String {
         let (scheme, rest) = self.url.split_once("://").unwrap_or(("http", &self.url));
         let (_, example) = EXAMPLE_URL.split_once("://").unwrap_or_default();
-        let login = self.login.as_ref().map(|login| login.replace('%', part.percent));
+        let login = self.login.as_ref().map(|(_, login)| login.replace('%', part.percent));
         let at = login.as_ref().map_or(String::new(), |login| format!("{login}@"));
         part.text
             .replace(&format!("http://{EXAMPLE_LOGIN}@{example}"), &format!("{scheme}://{at}{rest}"))
@@ -219,9 +284,11 @@ mod tests {
         let access = Access::of(&config.unwrap());
         for server in Server::value_variants() {
             for part in server.parts() {
-                let text = access.filled_in(&part);
-                assert!(!text.contains("12525") && !text.contains(EXAMPLE_LOGIN), "{}:\n{text}", part.path);
+                let text = access.filled_in(part);
+                assert!(!text.contains("12525"), "{}:\n{text}", part.path);
+                assert!(!text.contains(&format!("{EXAMPLE_LOGIN}@")), "{}:\n{text}", part.path);
             }
         }
+        assert!(access.filled_in(&SEND).contains("\nurl = \"http://127.0.0.1:7/notify\"\n"));
     }
 }

@@ -81,14 +81,34 @@ impl Dovecot {
         dovecot
     }
 
+    /// A server with these settings in place of a driver's, in the syntax of 2.3. See [`Dovecot::sieve_available`].
+    pub fn start_2_3(settings: &str) -> Dovecot {
+        Self::start_by(|_, _| (settings.to_owned(), String::new()))
+    }
+
+    /// Says whether this is a Dovecot 2.3 of this system with Sieve. There is nothing to be missed with another.
+    #[must_use]
+    pub fn sieve_available() -> bool {
+        let installation = Installation::current();
+        Self::available()
+            && matches!(installation.version(), Some(Version::V2_3(_)))
+            && installation.is_this_system()
+            && installation.require(&["sievec"])
+    }
+
     fn start_with(driver: Driver, push_url: &str) -> Dovecot {
+        Self::start_by(|version, top| configuration::of_driver(version, driver, top, push_url))
+    }
+
+    /// `settings` says what stands behind the basic ones and in the file with the address.
+    fn start_by(settings: impl FnOnce(Version, &Path) -> (String, String)) -> Dovecot {
         let installation = Installation::current();
         let version = installation.version().expect("a version that we know");
         let directory = installation.directory();
         let (top, inside) = (directory.path(), installation.inside(directory.path()));
         let imap = own_address();
         let basic = configuration::basic(version, &inside, &Account::current(), (&imap.0, imap.1));
-        let (settings, address) = configuration::of_driver(version, driver, &inside, push_url);
+        let (settings, address) = settings(version, &inside);
         std::fs::write(top.join("dovecot.conf"), basic + &settings).expect("the directory is ours");
         std::fs::write(top.join(ADDRESS_FILE), address).expect("the directory is ours");
         std::fs::copy(repository_file("packaging/dovecot/mailknock.lua"), top.join("mailknock.lua"))

@@ -20,6 +20,10 @@ pub fn start(settings: &Settings, body: &[u8]) -> Result<(), String> {
             words.extend([option.into(), file.into()]);
         }
     }
+    // Some end the whole process group that a mail had, at its end: the copy is in none of theirs from its first moment,
+    // and where we lead no group, not in their session either.
+    #[cfg(unix)]
+    let _ = rustix::process::setsid();
     process::start_reading(&words, body).map_err(|error| format!("failed to start in the background: {error}"))
 }
 
@@ -27,8 +31,6 @@ pub fn start(settings: &Settings, body: &[u8]) -> Result<(), String> {
 #[cfg(target_os = "linux")]
 pub fn begin() -> Result<std::os::fd::OwnedFd, String> {
     use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
-    // Not with whoever started us: its end must not be ours.
-    let _ = rustix::process::setsid();
     let user = rustix::process::geteuid().as_raw();
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
     let socket = socket.map_err(|error| format!("no socket: {error}"))?;
@@ -44,7 +46,5 @@ pub fn begin() -> Result<std::os::fd::OwnedFd, String> {
 
 #[cfg(not(target_os = "linux"))]
 pub fn begin() -> Result<(), String> {
-    #[cfg(unix)]
-    let _ = rustix::process::setsid();
     Ok(())
 }

@@ -5,8 +5,10 @@ use serde_json::{Map, Value};
 use crate::message::{Entity, Part, parts};
 use crate::mime::{cut, one_line, shorten};
 
-/// The listener takes bodies of 2 MiB, and JSON makes a message longer.
+/// A message with an invitation goes whole if it isn't longer.
 const MAX_INVITATION: usize = 512 * 1024;
+/// The same as JSON, which can make six bytes of one: it must stay below what is looked at, in the background too.
+const MAX_INVITATION_IN_JSON: usize = 1024 * 1024;
 /// As long as Dovecot's own.
 const SNIPPET: usize = 200;
 /// Headers beyond this are no help to anybody.
@@ -27,7 +29,10 @@ pub fn event(input: &[u8]) -> Map<String, Value> {
         event.insert("snippet".to_owned(), Value::from(snippet));
     }
     if message.len() <= MAX_INVITATION && is_invitation(message) {
-        event.insert("body".to_owned(), Value::from(text(message)));
+        let body = Value::from(text(message));
+        if body.to_string().len() <= MAX_INVITATION_IN_JSON {
+            event.insert("body".to_owned(), body);
+        }
     }
     event
 }
@@ -207,6 +212,8 @@ mod tests {
         assert!(!event(b"Subject: x\n\ntext").contains_key("body"));
         let great = format!("{invitation}{}", "x".repeat(MAX_INVITATION));
         assert!(!event(great.as_bytes()).contains_key("body"));
+        let great_in_json = format!("{invitation}{}", "\u{1}".repeat(MAX_INVITATION / 2));
+        assert!(!event(great_in_json.as_bytes()).contains_key("body"));
     }
 
     proptest::proptest! {

@@ -85,7 +85,14 @@ impl Settings {
 
 fn read(file: &Path) -> Result<String, String> {
     let failed = |error: io::Error| format!("failed to read {}: {error}", file.display());
-    let opened = std::fs::File::open(file).map_err(failed)?;
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        // A pipe would let us wait for somebody to write into it.
+        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
+    }
+    let opened = options.read(true).open(file).map_err(failed)?;
     if let Some(why) = is_unsafe(&opened.metadata().map_err(failed)?) {
         return Err(format!("{} {why}", file.display()));
     }

@@ -1,8 +1,11 @@
 //! An event as Cyrus' notifyd gives it to an external program: JSON with the parameters of RFC 5423.
 
+mod envelope;
+
 use serde_json::{Map, Value};
 
 use super::message::header;
+use envelope::Envelope;
 
 /// The keys that the event answers; those of a message come from its headers, where they were sent along.
 pub fn event(input: &[u8]) -> Result<Map<String, Value>, String> {
@@ -23,16 +26,25 @@ pub fn event(input: &[u8]) -> Result<Map<String, Value>, String> {
     };
     put("event", text_of("event").map(Value::from));
     let place = text_of("uri").map(Place::parse).unwrap_or_default();
-    put("user", text_of("user").map(str::to_owned).or(place.user).map(Value::from));
-    put("folder", place.folder.map(Value::from));
+    let user = text_of("user").map(str::to_owned).or(place.user);
+    let own = |folder: String| own_name(&folder, user.as_deref().unwrap_or_default()).unwrap_or(folder);
+    put("folder", place.folder.map(own).map(Value::from));
     put("imap-uid", place.uid.or_else(|| only(text_of("uidset"))).map(Value::from));
     put("imap-uidvalidity", place.uid_validity.map(Value::from));
-    put("old-folder", text_of("oldMailboxID").and_then(|uri| Place::parse(uri).folder).map(Value::from));
+    put("old-folder", text_of("oldMailboxID").and_then(|uri| Place::parse(uri).folder).map(own).map(Value::from));
+    put("user", user.clone().map(Value::from));
     put("unseen", number_of("vnd.cmu.unseenMessages").map(Value::from));
     put("messages", number_of("messages").map(Value::from));
     let flags = text_of("flagNames").map(|names| names.split_ascii_whitespace().map(Value::from).collect::<Vec<_>>());
     put("flags", flags.map(Value::from));
     put("message-id", text_of("messageId").or_else(|| text_of("vnd.cmu.mid")).map(Value::from));
+    let envelope = text_of("vnd.cmu.envelope").and_then(Envelope::parse).unwrap_or_default();
+    put("from", envelope.from.map(Value::from));
+    put("to", envelope.to.map(Value::from));
+    put("subject", envelope.subject.map(Value::from));
+    put("message-id", envelope.message_id.map(Value::from));
+    put("date", envelope.date.map(Value::from));
+    // It says the same, in full.
     let content = text_of("messageContent").unwrap_or_default();
     for (name, key) in
         [("from", "from"), ("to", "to"), ("subject", "subject"), ("message-id", "message-id"), ("date", "date")]
@@ -40,6 +52,18 @@ pub fn event(input: &[u8]) -> Result<Map<String, Value>, String> {
         put(key, header(content.as_bytes(), name).map(Value::from));
     }
     Ok(event)
+}
+
+/// What a user calls a folder of the user's own, whose whole name is `user/alice/Sent` or `user.alice.Sent`; with a
+/// domain `user/alice/Sent@example.org`.
+fn own_name(folder: &str, user: &str) -> Option<String> {
+    let (local, domain) = user.split_once('@').unwrap_or((user, ""));
+    let folder = folder.strip_suffix(domain).and_then(|folder| folder.strip_suffix('@')).unwrap_or(folder);
+    let rest = folder.strip_prefix("user")?.strip_prefix(['/', '.'])?.strip_prefix(local)?;
+    match rest.strip_prefix(['/', '.']) {
+        Some(name) => Some(name.to_owned()),
+        None => rest.is_empty().then(|| "INBOX".to_owned()),
+    }
 }
 
 /// A single UID of a set.
@@ -96,6 +120,37 @@ mod tests {
             "imap-uidvalidity":1_795_261_286,"unseen":2,"messages":3,"from":"=?utf-8?Q?J=C3=B6rg?= <j@x>",
             "subject":"a\n b","message-id":"<1@x>"});
         assert_eq!(Value::Object(event), expected);
+    }
+
+    #[test]
+    fn a_real_event_of_cyrus_3_6() {
+        let told = r#"{"event":"MessageNew","timestamp":"2026-11-21T18:24:59.623Z","mailboxID":"815v2qrrhu5bmb04813ze62j",
+            "uri":"imap://vm/user/alice;UIDVALIDITY=1795285500/;UID=1","vnd.cmu.unseenMessages":1,"pid":1063,
+            "user":"alice","vnd.cmu.mbtype":"e","serverFQDN":"vm","vnd.cmu.mailboxACL":"alice\tlrswipkxtecdan\t",
+            "vnd.cmu.envelope":"(\"Sat, 21 Nov 2026 10:00:00 +0000\" \"heard\" ((\"=?utf-8?Q?J=C3=B6rg?=\" NIL \"j\" \"x\"))
+            ((\"J\" NIL \"j\" \"x\")) ((\"J\" NIL \"j\" \"x\")) ((NIL NIL \"a\" \"x\")) NIL NIL NIL \"<1795285499@x>\")"}"#;
+        let expected = serde_json::json!({"event":"MessageNew","user":"alice","folder":"INBOX","imap-uid":1,
+            "imap-uidvalidity":1_795_285_500,"unseen":1,"from":"=?utf-8?Q?J=C3=B6rg?= <j@x>","to":"a@x",
+            "subject":"heard","message-id":"<1795285499@x>","date":"Sat, 21 Nov 2026 10:00:00 +0000"});
+        assert_eq!(Value::Object(event(told.replace("\n            ", " ").as_bytes()).unwrap()), expected);
+    }
+
+    #[test]
+    fn a_users_own_folders_have_the_users_names() {
+        let check = |folder: &str, user: &str, expected: Option<&str>| {
+            assert_eq!(own_name(folder, user).as_deref(), expected, "{folder} of {user}");
+        };
+        check("user/alice", "alice", Some("INBOX"));
+        check("user/alice/A.B/c", "alice", Some("A.B/c"));
+        check("user.alice.Sent", "alice", Some("Sent"));
+        check("user/alice@example.org", "alice@example.org", Some("INBOX"));
+        check("user/alice/Sent@example.org", "alice@example.org", Some("Sent"));
+        check("user/alice/Sent", "alice@example.org", Some("Sent"));
+        check("user/alice", "", None);
+        check("user/alicent", "alice", None);
+        check("user/bob/Sent", "alice", None);
+        check("INBOX", "alice", None);
+        check("users/x", "", None);
     }
 
     #[test]

@@ -31,6 +31,10 @@ impl Installation {
         Installation { root: std::env::var_os(ROOT).map(PathBuf::from) }
     }
 
+    pub fn is_this_system(&self) -> bool {
+        self.root.is_none()
+    }
+
     /// Says whether these programs are there. See [`crate::support::require`].
     pub fn require(&self, programs: &[&str]) -> bool {
         let missing: Vec<_> = programs.iter().copied().filter(|name| self.find(name).is_none()).collect();
