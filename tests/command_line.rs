@@ -231,10 +231,7 @@ fn setup_prints_each_servers_side_with_this_address_and_password() {
     for server in ["sieve", "maddy", "exim", "postfix", "cyrus", "procmail", "maildrop", "fdm"] {
         let printed = daemon.command(&["setup", server]).succeeded().stdout;
         assert!(printed.contains("url = \"http://127.0.0.1:4711/bell\"\n"), "{server}:\n{printed}");
-        assert!(
-            printed.contains("\nme:a b%c\n") && printed.contains("/usr/bin/mailknock"),
-            "{server}:\n{printed}"
-        );
+        assert!(printed.contains("\nme:a b%c\n") && printed.contains("/usr/bin/mailknock"), "{server}:\n{printed}");
     }
     let script = daemon.command(&["setup", "dovecot-lua", "--script"]).succeeded().stdout;
     let packaged = std::fs::read_to_string(repository_file("packaging/dovecot/mailknock.lua"));

@@ -65,7 +65,7 @@ fn what_can_not_be_read_is_on_record_and_fetched_for() {
     }
     assert_eq!(entries[0]["subject"], "the body is larger than 1024 bytes (`max_body`)");
     let lines = recipe.command(&["recent", "-n", "1"]).succeeded().stdout;
-    assert!(lines.contains(" Unreadable : ") && lines.contains("is larger than 1024 bytes"), "{lines}");
+    assert!(lines.contains(" Unreadable: ") && lines.contains("is larger than 1024 bytes"), "{lines}");
     assert_eq!(status(&recipe)["new"], 0, "nobody knows whether it was mail");
     assert_eq!(never.starts(), []);
 

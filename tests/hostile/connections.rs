@@ -96,7 +96,7 @@ fn what_is_no_proper_http_is_refused_or_dropped() {
     connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     assert!(connection.try_response().is_err() && connection.is_closed(SOON));
     // What came as far as a body is on record as what it is.
-    assert!(daemon.stdout().lines().all(|line| line.contains(" Unreadable ")), "{}", daemon.stdout());
+    assert!(daemon.stdout().lines().all(|line| line.contains(" Unreadable: ")), "{}", daemon.stdout());
 
     // Recipients may take a line feed alone for the end of a line (RFC 9112 section 2.2).
     let bare = format!("PUT /notify HTTP/1.1\nHost: 127.0.0.1\nContent-Length: {length}\n\n{body}");

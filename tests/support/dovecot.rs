@@ -5,10 +5,11 @@ mod configuration;
 mod installation;
 
 use std::io::{BufRead, BufReader, Seek, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::Mutex;
 
 use tempfile::TempDir;
 
@@ -252,9 +253,19 @@ fn on_the_wire(message: &[u8]) -> Vec<u8> {
     wire
 }
 
-/// An address for one server alone: a loopback address that nobody but this process uses, and a port.
+/// An address for one server alone: a loopback address that only this process uses, and a port that was free a moment
+/// ago; nobody else takes it in between.
 fn own_address() -> (String, u16) {
-    static NEXT: AtomicU16 = AtomicU16::new(2000);
     let [_, high, middle, low] = std::process::id().to_be_bytes();
-    (format!("127.{}.{middle}.{low}", 64 | (high & 0x3f)), NEXT.fetch_add(1, Ordering::Relaxed))
+    let ip = Ipv4Addr::new(127, 64 | (high & 0x3f), middle, low);
+    static TAKEN: Mutex<Vec<u16>> = Mutex::new(Vec::new());
+    loop {
+        let found = TcpListener::bind((ip, 0)).and_then(|listener| listener.local_addr());
+        let port = found.expect("all of 127.0.0.0/8 is this machine's").port();
+        let mut taken = TAKEN.lock().expect("nobody panics while holding it");
+        if !taken.contains(&port) {
+            taken.push(port);
+            return (ip.to_string(), port);
+        }
+    }
 }
