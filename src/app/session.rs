@@ -497,7 +497,10 @@ impl Session {
             Effect::Desktop(request) => self.link.send(request),
             // Answered already: a great or hostile message holds up nobody.
             Effect::Read { id, message } => {
-                self.reading.spawn_blocking(move || (id, read_message(&message)));
+                self.reading.spawn_blocking(move || {
+                    // The event waits for this whatever the message does to its reader.
+                    (id, std::panic::catch_unwind(|| read_message(&message)).unwrap_or(None))
+                });
             }
             Effect::Open { words, activation_token } => open(words, activation_token.as_deref()),
             Effect::Print(entry) => {
