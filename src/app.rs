@@ -24,7 +24,7 @@ use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, Request, Slot
 use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
 use crate::event::{EntryId, Event, EventKind};
 use crate::handler::notify::{what, who};
-use crate::handler::{Act, Batch, Kind, Told, field};
+use crate::handler::{Act, Batch, Handler, Kind, Told, field};
 use crate::listener::{Knock, Taken};
 use crate::popups::{Mode, Popups};
 use crate::problem::{EACH_TIME, Problem};
@@ -32,7 +32,7 @@ use crate::process::{Ended, Exit, GroupId, Job};
 use crate::router::route;
 use crate::status::{LastRun, Mailbox, Paused, Recent, Status};
 use crate::store::record::Fault;
-use crate::store::{Accepted, Change, Entry, Loaded, RunId, Store};
+use crate::store::{Accepted, Change, Entry, Known, Loaded, RunId, Store};
 use crate::unseen::Unseen;
 
 use asks::Fetcher;
@@ -327,20 +327,14 @@ impl App {
     fn accept(&mut self, mut event: Event, now: Now, effects: &mut Vec<Effect>) {
         self.unseen.hear(&event);
         let message = event.message.take();
-        let handlers: Vec<_> = route(&self.config.handlers, &event).cloned().collect();
-        let names: Vec<Arc<str>> = handlers
-            .iter()
-            .filter(|handler| self.wanted.notifications || !handler.is_notify())
-            .map(|handler| handler.name.clone())
-            .collect();
+        let names = names_for(&self.config.handlers, self.wanted, &event);
         if event.settles_message() {
             self.withdraw(&event, effects);
         } else if event.unsettles_message() {
             self.store.mark_read(&event, false);
         }
-        let is_shown = handlers.iter().any(|handler| handler.is_notify());
-        let is_counted = event.is_new_mail() && !event.has_seen() && (is_shown || !self.notifies_anybody());
-        let id = match self.store.accept(event, &names, now.wall) {
+        let known = if message.is_some() { Known::InPart } else { Known::All };
+        let id = match self.store.accept(event, &names, now.wall, known) {
             Accepted::New(id) => id,
             Accepted::Repeat(known) => {
                 tracing::debug!("a repeat");
@@ -348,22 +342,9 @@ impl App {
                 return;
             }
         };
-        if is_counted {
-            if std::mem::take(&mut self.looked) {
-                self.new = NewMail::default();
-            }
-            self.new.came(id);
-        }
         match message {
-            // Its handlers wait for what it says.
-            Some(message) => {
-                self.store.hold(id);
-                effects.push(Effect::Read { id, message });
-            }
-            None => names.iter().for_each(|name| self.dispatcher.arrived(name, now)),
-        }
-        if is_shown && matches!(self.notifications, Some(Availability::Absent(_))) {
-            effects.push(Effect::Desktop(Request::LookAgain));
+            Some(message) => effects.push(Effect::Read { id, message }),
+            None => self.welcome(id, now, effects),
         }
         if let Some(entry) = self.store.entry(id) {
             tracing::debug!(event = entry.event.kind.name(), handlers = names.len(), "accepted");
@@ -371,20 +352,40 @@ impl App {
         }
     }
 
+    /// An entry that says all that it will say goes to its handlers.
+    fn welcome(&mut self, id: EntryId, now: Now, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.store.entry(id) else { return };
+        let is_shown = route(&self.config.handlers, &entry.event).any(|handler| handler.is_notify());
+        let is_counted = entry.event.is_new_mail() && !entry.read && (is_shown || !self.notifies_anybody());
+        for delivery in &entry.deliveries {
+            self.dispatcher.arrived(&delivery.handler, now);
+        }
+        if is_counted {
+            if std::mem::take(&mut self.looked) {
+                self.new = NewMail::default();
+            }
+            self.new.came(id);
+        }
+        if is_shown && matches!(self.notifications, Some(Availability::Absent(_))) {
+            effects.push(Effect::Desktop(Request::LookAgain));
+        }
+    }
+
     /// A message has been read for what it says; none where it says nothing more.
     fn message_read(&mut self, id: EntryId, read: Option<Box<Event>>, now: Now, effects: &mut Vec<Effect>) {
-        let Some(shown) = self.store.release(id, read.as_deref()) else { return };
-        // A reload may have come in between.
-        self.store.drop_handlers(|name| self.config.handlers.iter().any(|handler| &*handler.name == name));
+        let route = |event: &Event| names_for(&self.config.handlers, self.wanted, event);
+        let Some(shown) = self.store.release(id, read.as_deref(), route) else { return };
         if shown == id {
-            let deliveries = self.store.entry(id).map(|entry| entry.deliveries.clone()).unwrap_or_default();
-            let waiting = deliveries.iter().filter(|delivery| self.store.is_waiting(&delivery.handler));
-            waiting.for_each(|delivery| self.dispatcher.arrived(&delivery.handler, now));
+            let entry = self.store.entry(id).filter(|entry| entry.read);
+            if let Some(event) = entry.map(|entry| entry.event.clone()) {
+                // Somebody was faster.
+                self.cancel_popups(&event);
+            }
+            self.welcome(id, now, effects);
         } else {
-            self.new.went(id);
+            // It may be on the screen already, with less.
+            self.show_anew(shown, effects);
         }
-        // It may be on the screen already, with less.
-        self.show_anew(shown, effects);
     }
 
     /// More is known about a message than its popups say.
@@ -402,6 +403,11 @@ impl App {
     fn withdraw(&mut self, event: &Event, effects: &mut Vec<Effect>) {
         self.store.mark_read(event, true).into_iter().for_each(|id| self.new.went(id));
         effects.extend(self.popups.withdraw(event).into_iter().map(Effect::Desktop));
+        self.cancel_popups(event);
+    }
+
+    /// Popups that wait to be shown and needn't be any more.
+    fn cancel_popups(&mut self, event: &Event) {
         for handler in &self.config.handlers {
             if matches!(&handler.kind, Kind::Notify(notify) if notify.withdraw) {
                 let is_moot = |waiting: &Event| waiting.is_about_the_same_message(event);
@@ -562,6 +568,12 @@ impl App {
             has_configuration: self.has_configuration,
         }
     }
+}
+
+/// The handlers that an event is for, as far as popups are wanted at all.
+fn names_for(handlers: &[Arc<Handler>], wanted: Wanted, event: &Event) -> Vec<Arc<str>> {
+    let routed = route(handlers, event).filter(|handler| wanted.notifications || !handler.is_notify());
+    routed.map(|handler| handler.name.clone()).collect()
 }
 
 #[cfg(test)]

@@ -79,13 +79,26 @@ enum Command {
     Setup(setup::Arguments),
 }
 
+/// Whether the command line is `send`, as far as that can be told before it is understood.
+pub fn is_send(words: &[std::ffi::OsString]) -> bool {
+    let mut words = words.iter().skip(1);
+    while let Some(word) = words.next() {
+        if word == "-c" || word == "--config" {
+            words.next();
+        } else if !word.to_string_lossy().starts_with('-') {
+            return word == "send";
+        }
+    }
+    false
+}
+
 /// Does what the command line says; gives the exit code.
 pub fn main() -> ExitCode {
     let words: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let cli = match Cli::try_parse_from(&words) {
         Ok(cli) => cli,
         // A mail server called, and reads our exit code.
-        Err(error) if words.iter().any(|word| word == "send") => return send::misused(&error, &words),
+        Err(error) if is_send(&words) => return send::misused(&error, &words),
         Err(error) => error.exit(),
     };
     let file = cli.config.as_deref();

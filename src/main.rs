@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if std::env::args_os().any(|word| word == "send") {
+    if mailknock::cli::is_send(&std::env::args_os().collect::<Vec<_>>()) {
         // A mail server reads our exit code: a mistake of ours must not bounce anybody's mail.
         let told = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |why| {

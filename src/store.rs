@@ -83,6 +83,11 @@ pub enum Change {
         id: EntryId,
         read: bool,
     },
+    /// It is for these handlers, and no others.
+    Routed {
+        id: EntryId,
+        deliveries: Vec<Delivery>,
+    },
     Started {
         run: RunId,
         handler: Arc<str>,
@@ -129,6 +134,14 @@ pub struct Loaded {
     pub paused: Option<Paused>,
     /// Of runs that we didn't see the end of.
     pub groups: Vec<GroupId>,
+}
+
+/// Whether an event says all that there is to know about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    All,
+    /// A message came with it that nobody has read yet.
+    InPart,
 }
 
 /// What accepting an event came to.
@@ -246,15 +259,18 @@ impl Store {
         (store, waiting, count)
     }
 
-    /// Takes an event in, with a delivery for each handler that it is for.
-    pub fn accept(&mut self, event: Event, handlers: &[Arc<str>], at: Timestamp) -> Accepted {
+    /// Takes an event in, with a delivery for each handler that it is for. Where not all is known of it yet, they wait
+    /// for [`Store::release`], or for the next start.
+    pub fn accept(&mut self, event: Event, handlers: &[Arc<str>], at: Timestamp, known: Known) -> Accepted {
         let identity = identity(&event);
         if let Some(identity) = identity
             && let Some(known) = self.seen.find(identity)
         {
             return Accepted::Repeat(self.complete(known, &event));
         }
-        if let Some(twin) = self.twin(&event, at, EntryId(u64::MAX)) {
+        if known == Known::All
+            && let Some(twin) = self.twin(&event, at, None)
+        {
             if let Some(identity) = identity {
                 self.seen.remember(identity, twin);
             }
@@ -266,18 +282,12 @@ impl Store {
             self.seen.remember(identity, id);
         }
         let event = if self.text > MAX_TEXT { cut(event) } else { event };
-        let deliver = |handler: &Arc<str>| Delivery {
-            handler: handler.clone(),
-            state: DeliveryState::Waiting,
-            crashes: 0,
-            redelivered: false,
-        };
         let read = event.is_new_mail() && event.has_seen();
-        let deliveries = handlers.iter().map(deliver).collect();
+        let deliveries = handlers.iter().map(delivery_to).collect();
         let entry = Entry { id, at, event: Arc::new(event), read, deliveries };
         self.changes.push(Change::Put { entry: entry.clone(), identity });
         self.keep(entry);
-        for handler in handlers {
+        for handler in handlers.iter().filter(|_| known == Known::All) {
             let waiting = self.waiting.entry(handler.clone()).or_default();
             waiting.push_back(id);
             if waiting.len() > MAX_WAITING
@@ -289,32 +299,48 @@ impl Store {
         Accepted::New(id)
     }
 
-    /// Takes back what waits of an entry until [`Store::release`]: what it says is still to be read. A crash in between
-    /// releases it too.
-    pub fn hold(&mut self, id: EntryId) {
-        self.waiting.values_mut().for_each(|waiting| waiting.retain(|waiting| *waiting != id));
-    }
-
-    /// What the message says that came with a held entry's event is known, as far as it can be. Gives the entry that is
-    /// now to be shown: this one, or that of another event about the same message, which then has all of it.
-    pub fn release(&mut self, id: EntryId, read: Option<&Event>) -> Option<EntryId> {
+    /// What the message says that came with an entry's event is known, as far as it can be; `route` says which handlers
+    /// it is for. Gives the entry that is now to be shown: this one, or that of another event about the same message,
+    /// which then has all of it.
+    pub fn release(
+        &mut self,
+        id: EntryId,
+        read: Option<&Event>,
+        route: impl Fn(&Event) -> Vec<Arc<str>>,
+    ) -> Option<EntryId> {
         let entry = self.entries.get(&id)?;
-        let is_waiting = |delivery: &&Delivery| delivery.state == DeliveryState::Waiting;
-        let held: Vec<Arc<str>> =
-            entry.deliveries.iter().filter(is_waiting).map(|delivery| delivery.handler.clone()).collect();
-        let (at, user, folder) = (entry.at, entry.event.user.clone(), entry.event.folder.clone());
-        let read = read.map(|read| Event { user, folder, ..read.clone() });
-        if let Some(twin) = read.as_ref().and_then(|read| self.twin(read, at, id)) {
-            read.as_ref().and_then(|read| self.complete(twin, read));
-            for handler in held {
-                self.end(None, &handler, vec![id], &format!("the same message as {}", twin.0));
+        let (at, known) = (entry.at, entry.event.clone());
+        if let Some(read) = read {
+            let read = Event {
+                user: known.user.clone(),
+                folder: known.folder.clone(),
+                uid: known.uid,
+                uid_validity: known.uid_validity,
+                message_id: known.message_id.clone().or_else(|| read.message_id.clone()),
+                ..read.clone()
+            };
+            if let Some(twin) = self.twin(&read, at, Some(id)) {
+                self.complete(twin, &read);
+                let held = self.entries.get(&id).map(|entry| entry.deliveries.clone()).unwrap_or_default();
+                for delivery in held.iter().filter(|delivery| delivery.state == DeliveryState::Waiting) {
+                    self.end(None, &delivery.handler, vec![id], &format!("the same message as {}", twin.0));
+                }
+                return Some(twin);
             }
-            return Some(twin);
+            self.complete(id, &read);
         }
-        read.as_ref().and_then(|read| self.complete(id, read));
-        for handler in held {
+        let entry = self.entries.get_mut(&id)?;
+        let handlers = route(&entry.event);
+        let was_finished = entry.is_finished();
+        entry.deliveries = handlers.iter().map(delivery_to).collect();
+        let entry = entry.clone();
+        let finished = self.finished.of(&entry.event);
+        *finished = *finished + usize::from(entry.is_finished()) - usize::from(was_finished);
+        self.changes.push(Change::Routed { id, deliveries: entry.deliveries });
+        for handler in handlers {
             self.waiting.entry(handler).or_default().push_back(id);
         }
+        self.trim();
         Some(id)
     }
 
@@ -341,7 +367,7 @@ impl Store {
 
     /// The entry of another event about the same message, of a moment ago: senders that don't know a message's number
     /// tell of it in parts. An invitation comes beside the event of its mail, a form with a folder's counts after it.
-    fn twin(&self, event: &Event, at: Timestamp, before: EntryId) -> Option<EntryId> {
+    fn twin(&self, event: &Event, at: Timestamp, own: Option<EntryId>) -> Option<EntryId> {
         if !event.is_new_mail() {
             return None;
         }
@@ -353,6 +379,9 @@ impl Store {
             let is_same_mail = || {
                 known.is_invitation != event.is_invitation
                     && (known.uid.is_none() || event.uid.is_none())
+                    && (known.message_id.is_none()
+                        || event.message_id.is_none()
+                        || known.message_id == event.message_id)
                     && mail_subject(known) == mail_subject(event)
                     && known.from.as_ref().map(|from| &from.address) == event.from.as_ref().map(|from| &from.address)
             };
@@ -360,8 +389,8 @@ impl Store {
                 && (&known.user, &known.folder) == (&event.user, &event.folder)
                 && (counts_are_its() || is_same_mail())
         };
-        let older = self.entries.range(..before).rev().map(|(_, entry)| entry);
-        older.take_while(is_near).take(RECENT).find(is_same).map(|entry| entry.id)
+        let others = self.entries.values().rev().filter(|entry| Some(entry.id) != own);
+        others.take_while(is_near).take(RECENT).find(is_same).map(|entry| entry.id)
     }
 
     /// Whether this very request came a moment ago; senders try again when they miss our answer.
@@ -582,6 +611,10 @@ impl Finished {
             .into_iter()
             .find_map(|(is_noise, count)| (count > RECENT).then_some(is_noise))
     }
+}
+
+fn delivery_to(handler: &Arc<str>) -> Delivery {
+    Delivery { handler: handler.clone(), state: DeliveryState::Waiting, crashes: 0, redelivered: false }
 }
 
 /// What never changes about a message: its place in a mailbox (RFC 9051 section 2.3.1.1). Only for events that come

@@ -3,6 +3,7 @@
 
 mod certificate;
 mod listening;
+mod reading;
 mod reloading;
 
 use std::future::Future;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -24,11 +24,7 @@ use crate::config::{Config, Pass};
 use crate::control::Instance;
 use crate::control::{self, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
-use crate::event::{EntryId, Event, EventKind, Subject};
-use crate::invitation;
 use crate::listener::{Doors, Knock};
-use crate::message::Entity;
-use crate::mime;
 use crate::problem::{EACH_TIME, Problem};
 use crate::process::{self, Ended, GroupId};
 use crate::schema::{Retention, StatusJson};
@@ -38,6 +34,7 @@ use crate::store::{Change, Entry, Loaded, RunId};
 use crate::watcher::Watcher;
 use certificate::Certificate;
 use listening::Listening;
+use reading::Reader;
 
 /// Events that wait for the loop; senders wait beyond that.
 const QUEUE: usize = 64;
@@ -113,6 +110,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     }
     let (desktop_event, mut desktop_events) = mpsc::unbounded_channel();
     let (started, mut starts) = mpsc::unbounded_channel();
+    let (read, mut reads) = mpsc::unbounded_channel();
     let wanted = Wanted { tray: options.wanted.tray && config.tray.enabled, ..options.wanted };
     let (mut record, loaded) = open_record(options.record.as_deref(), config.history);
     let mut watching = JoinSet::new();
@@ -159,7 +157,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         print: options.print,
         stopping,
         stopped,
-        reading: JoinSet::new(),
+        reader: Reader::new(read),
     };
     session.stand();
     session.turn([match session.listening {
@@ -203,7 +201,10 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 session.renew_certificate();
                 Input::Deadline
             }
-            Some(Ok((id, read))) = session.reading.join_next() => Input::Read { id, read },
+            Some((id, read)) = reads.recv() => {
+                session.reader.next();
+                Input::Read { id, read }
+            }
             Some(obtained) = session.obtaining.join_next() => {
                 session.password_obtained(obtained);
                 continue;
@@ -324,8 +325,7 @@ struct Session {
     print: Option<Print>,
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
-    /// Messages that are being read for what they say.
-    reading: JoinSet<(EntryId, Option<Box<Event>>)>,
+    reader: Reader,
 }
 
 /// When the record is next put in order: in the first quiet moment, and under load now and then.
@@ -427,11 +427,8 @@ impl Session {
 
     fn renew_certificate(&mut self) {
         let now = Timestamp::now();
-        let Some(certificate) = self.certificate.as_ref().filter(|found| found.due().is_some_and(|due| due <= now))
-        else {
-            return;
-        };
-        let certificate = certificate.again(now);
+        // Also where nothing is due: the clock may have been set, and what was wrong by it is right.
+        let Some(certificate) = self.certificate.as_ref().map(|certificate| certificate.again(now)) else { return };
         if let Some(listening) = &self.listening {
             listening.doors().show(certificate.identity());
         }
@@ -495,13 +492,7 @@ impl Session {
             // Done already, in `turn`.
             Effect::Log { .. } | Effect::Record(_) => {}
             Effect::Desktop(request) => self.link.send(request),
-            // Answered already: a great or hostile message holds up nobody.
-            Effect::Read { id, message } => {
-                self.reading.spawn_blocking(move || {
-                    // The event waits for this whatever the message does to its reader.
-                    (id, std::panic::catch_unwind(|| read_message(&message)).unwrap_or(None))
-                });
-            }
+            Effect::Read { id, message } => self.reader.read(id, message),
             Effect::Open { words, activation_token } => open(words, activation_token.as_deref()),
             Effect::Print(entry) => {
                 if let Some(print) = &self.print {
@@ -515,23 +506,6 @@ impl Session {
             }
         }
     }
-}
-
-/// What a message says that came with an event.
-fn read_message(message: &str) -> Option<Box<Event>> {
-    let mut read = Event::new(EventKind::MessageNew, "");
-    if let Some(found) = invitation::read(message.as_bytes(), &TimeZone::system(), Timestamp::now()) {
-        let raw = found.subject.map(|subject| subject.raw).unwrap_or_default();
-        (read.from, read.message_id, read.is_invitation) = (found.from, found.message_id, true);
-        read.subject = Some(Subject { raw, text: found.title });
-        read.snippet = Some(found.details);
-        return Some(Box::new(read));
-    }
-    // Somebody sent a whole message all the same: its headers are better than nothing.
-    let message = Entity::new(message.as_bytes());
-    read.from = message.header("from").map(|raw| mime::originator(&raw));
-    read.subject = message.header("subject").map(|raw| mime::subject(&raw));
-    (read.from.is_some() || read.subject.is_some()).then(|| Box::new(read))
 }
 
 fn log(level: tracing::Level, line: &str) {

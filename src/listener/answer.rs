@@ -70,6 +70,8 @@ async fn admitted(
 ) -> Result<Target, Refusal> {
     let proven = match &shared.password {
         None => None,
+        // Whom no password would help doesn't have one fetched.
+        Some(_) if !gate::may_prove(head, peer.address.map(|address| address.ip()), &shared.rules) => Some(false),
         Some(password) => {
             let proven = password.is_proven(&head.headers, &doors.0.password_wanted);
             Some(timeout(left, proven).await.unwrap_or(false))

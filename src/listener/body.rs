@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http_body_util::BodyExt;
+use hyper::body::Body as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connections::MAX_OPEN;
@@ -20,8 +21,18 @@ pub struct Budget(Arc<Semaphore>);
 impl Budget {
     /// For all bodies of all connections; one of `largest` bytes must find room.
     pub fn new(bytes: usize, largest: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes.saturating_sub(MAX_OPEN * SMALL).max(largest) / 1024)))
+        Self(Arc::new(Semaphore::new(bytes.saturating_sub(MAX_OPEN * SMALL).max(largest).div_ceil(1024))))
     }
+
+    async fn take(&self, kib: usize) -> Result<OwnedSemaphorePermit, Refusal> {
+        let kib = u32::try_from(kib).unwrap_or(u32::MAX);
+        self.0.clone().acquire_many_owned(kib).await.map_err(|_| Refusal::stopping())
+    }
+}
+
+/// In KiB.
+fn beyond_small(length: usize) -> usize {
+    length.saturating_sub(SMALL).div_ceil(1024)
 }
 
 /// A whole body; its part of the budget is free again when it is dropped.
@@ -33,7 +44,13 @@ pub struct Held {
 /// Reads to the end; waits where the budget is used up. The caller sets the deadline.
 pub async fn read(mut body: Body, max: usize, budget: &Budget) -> Result<Held, Refusal> {
     let mut bytes = Vec::new();
-    let mut permit: Option<OwnedSemaphorePermit> = None;
+    // All at once where the length is known: parts that wait for each other's rest would wait for ever.
+    let announced =
+        body.size_hint().exact().and_then(|length| usize::try_from(length).ok()).filter(|length| *length <= max);
+    let mut permit = match announced.map_or(0, beyond_small) {
+        0 => None,
+        needed => Some(budget.take(needed).await?),
+    };
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::not_understood("the body broke off".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue };
@@ -41,10 +58,9 @@ pub async fn read(mut body: Body, max: usize, budget: &Budget) -> Result<Held, R
             return Err(Refusal::too_large(max));
         }
         let held = permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let needed = (bytes.len() + data.len()).saturating_sub(SMALL).div_ceil(1024).saturating_sub(held);
+        let needed = beyond_small(bytes.len() + data.len()).saturating_sub(held);
         if needed > 0 {
-            let needed = u32::try_from(needed).map_err(|_| Refusal::too_large(max))?;
-            let more = budget.0.clone().acquire_many_owned(needed).await.map_err(|_| Refusal::stopping())?;
+            let more = budget.take(needed).await?;
             match &mut permit {
                 Some(permit) => permit.merge(more),
                 None => permit = Some(more),

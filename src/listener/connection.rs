@@ -102,6 +102,7 @@ pub async fn serve(
     }
     tokio::select! {
         () = linger(stream) => {}
+        () = place.asked_to_leave() => {}
         // Whoever hangs on to a refusal doesn't hold up our end.
         () = async { drop(stop.wait_for(|stop| *stop).await) } => {}
     }
@@ -124,11 +125,12 @@ async fn secured(
 
 /// Ends a connection so that the other side can read our last words.
 pub async fn linger(mut stream: impl Stream) {
-    if stream.shutdown().await.is_err() {
-        return;
-    }
-    let mut rest = stream.take(LINGER_BYTES);
-    let mut buffer = [0; 4096];
-    let drain = async { while let Ok(1..) = rest.read(&mut buffer).await {} };
-    let _ = timeout(LINGER, drain).await;
+    let end = async {
+        if stream.shutdown().await.is_ok() {
+            let mut rest = stream.take(LINGER_BYTES);
+            let mut buffer = [0; 4096];
+            while let Ok(1..) = rest.read(&mut buffer).await {}
+        }
+    };
+    let _ = timeout(LINGER, end).await;
 }

@@ -91,15 +91,27 @@ impl Rules {
 
 const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 
+/// Whether a password can make a difference: not to other networks, and not to browsers.
+pub fn may_prove(head: &Parts, peer: Option<IpAddr>, rules: &Rules) -> bool {
+    peer.is_none_or(|peer| is_allowed(peer, rules)) && browsers_header(head).is_none()
+}
+
+fn is_allowed(peer: IpAddr, rules: &Rules) -> bool {
+    rules.allow.iter().any(|network| network.contains(&peer.to_canonical()))
+}
+
+fn browsers_header(head: &Parts) -> Option<&str> {
+    head.headers.keys().map(header::HeaderName::as_str).find(|name| is_of_a_browser(name))
+}
+
 /// The checks, in the order in which they decide. `peer` is absent for a Unix socket, which lets in its owner alone;
 /// `proven` says whether the password was given, and is absent where none is asked for.
 pub fn judge(head: &Parts, peer: Option<IpAddr>, proven: Option<bool>, rules: &Rules) -> Result<Target, Refusal> {
-    let is_allowed = |ip: IpAddr| rules.allow.iter().any(|network| network.contains(&ip.to_canonical()));
-    if !peer.is_none_or(is_allowed) {
+    if !peer.is_none_or(|peer| is_allowed(peer, rules)) {
         return Err(Refusal::new(FORBIDDEN, "this address is not in `allow`"));
     }
     check_host(head, rules, proven == Some(true))?;
-    if let Some(header) = head.headers.keys().map(header::HeaderName::as_str).find(|name| is_of_a_browser(name)) {
+    if let Some(header) = browsers_header(head) {
         return Err(Refusal::new(FORBIDDEN, format!("a browser's request (`{header}`)")));
     }
     let path = head.uri.path();

@@ -66,7 +66,14 @@ impl Password {
     pub fn begin_anew(&self) {
         match &self.auth.pass {
             Pass::Text(pass) => self.set(Some(pass)),
-            Pass::File(_) | Pass::Command(_) => drop(self.state.send_replace(State::Pending)),
+            // One that worked goes on until another is there.
+            Pass::File(_) | Pass::Command(_) => drop(self.state.send_if_modified(|state| {
+                let is_unknown = matches!(state, State::Unknown);
+                if is_unknown {
+                    *state = State::Pending;
+                }
+                is_unknown
+            })),
         }
         *self.asked.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
     }

@@ -449,6 +449,10 @@ fn apply(transaction: &Transaction<'_>, change: &Change, content: Content) -> Re
                 "UPDATE entry SET event = json_set(event, '$.read', json(?2)) WHERE id = ?1 AND json_valid(event)";
             transaction.prepare_cached(sql)?.execute(params![signed(id.0), if *read { "true" } else { "false" }])?;
         }
+        Change::Routed { id, deliveries } => {
+            transaction.prepare_cached("DELETE FROM delivery WHERE entry = ?1")?.execute([signed(id.0)])?;
+            put_deliveries(transaction, *id, deliveries)?;
+        }
         Change::Started { run, handler, entries } => {
             let sql =
                 "UPDATE delivery SET state = 1, run = ?3, crashes = crashes + 1 WHERE entry = ?1 AND handler = ?2";
@@ -504,7 +508,12 @@ fn put(transaction: &Transaction<'_>, entry: &Entry, identity: Option<u64>, cont
         text
     ])?;
     transaction.prepare_cached("UPDATE last SET value = max(value, ?1) WHERE name = 'entry'")?.execute([id])?;
-    for delivery in &entry.deliveries {
+    put_deliveries(transaction, entry.id, &entry.deliveries)?;
+    remember(transaction, identity)
+}
+
+fn put_deliveries(transaction: &Transaction<'_>, id: EntryId, deliveries: &[Delivery]) -> Result<(), Failure> {
+    for delivery in deliveries {
         let (state, run, outcome) = match &delivery.state {
             DeliveryState::Waiting => (WAITING, None, None),
             DeliveryState::Running(run) => (RUNNING, Some(signed(run.0)), None),
@@ -512,9 +521,9 @@ fn put(transaction: &Transaction<'_>, entry: &Entry, identity: Option<u64>, cont
         };
         transaction
             .prepare_cached("INSERT OR REPLACE INTO delivery VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
-            .execute(params![id, delivery.handler, state, run, delivery.crashes, outcome])?;
+            .execute(params![signed(id.0), delivery.handler, state, run, delivery.crashes, outcome])?;
     }
-    remember(transaction, identity)
+    Ok(())
 }
 
 fn at_rest(event: &Event, read: bool, content: Content) -> String {

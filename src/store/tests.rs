@@ -10,7 +10,7 @@ fn accept(store: &mut Store, user: &str, handlers: &[&str]) -> EntryId {
 
 fn accept_event(store: &mut Store, event: Event, handlers: &[&str]) -> Option<EntryId> {
     let handlers: Vec<Arc<str>> = handlers.iter().map(|name| Arc::from(*name)).collect();
-    match store.accept(event, &handlers, Timestamp::UNIX_EPOCH) {
+    match store.accept(event, &handlers, Timestamp::UNIX_EPOCH, Known::All) {
         Accepted::New(id) => Some(id),
         Accepted::Repeat(_) => None,
     }
@@ -225,12 +225,24 @@ fn invitation(subject: &str) -> Event {
 }
 
 fn accept_at(store: &mut Store, event: Event, second: i64) -> Accepted {
-    store.accept(event, &[Arc::from("notify")], at(second))
+    store.accept(event, &[Arc::from("notify")], at(second), Known::All)
+}
+
+/// One that came with a message.
+fn accept_unread(store: &mut Store, second: i64) -> EntryId {
+    let event = Event { folder: Some("INBOX".into()), ..event("me") };
+    match store.accept(event, &[Arc::from("notify")], at(second), Known::InPart) {
+        Accepted::New(id) => id,
+        Accepted::Repeat(_) => panic!("nobody knows what it says"),
+    }
+}
+
+fn release(store: &mut Store, id: EntryId, read: &Event) -> Option<EntryId> {
+    store.release(id, Some(read), |_| vec![Arc::from("notify")])
 }
 
 #[test]
 fn an_invitation_and_its_mail_are_one_in_either_order() {
-    let unread = || Event { folder: Some("INBOX".into()), ..event("me") };
     let texts = |store: &Store, id| {
         let event = store.entry(id).unwrap().event.clone();
         (
@@ -244,22 +256,36 @@ fn an_invitation_and_its_mail_are_one_in_either_order() {
     // The mail first.
     let mut store = Store::default();
     let Accepted::New(first) = accept_at(&mut store, mail("Lunch", Some(5)), 100) else { panic!("a repeat") };
-    let Accepted::New(second) = accept_at(&mut store, unread(), 101) else { panic!("a repeat") };
-    store.hold(second);
-    assert_eq!(store.release(second, Some(&invitation("Lunch"))), Some(first));
+    let second = accept_unread(&mut store, 101);
+    assert_eq!(release(&mut store, second, &invitation("Lunch")), Some(first));
     assert_eq!(texts(&store, first), expected);
     assert_eq!(*state(&store, second), DeliveryState::Finished(format!("the same message as {}", first.0)));
     assert_eq!(users(&start(&mut store, "notify").1), ["me"]);
 
     // The invitation first; then the mail is no more than its number.
     let mut store = Store::default();
-    let Accepted::New(first) = accept_at(&mut store, unread(), 100) else { panic!("a repeat") };
-    store.hold(first);
+    let first = accept_unread(&mut store, 100);
     assert!(!store.is_waiting("notify"));
-    assert_eq!(store.release(first, Some(&invitation("Lunch"))), Some(first));
+    assert_eq!(release(&mut store, first, &invitation("Lunch")), Some(first));
     assert_eq!(accept_at(&mut store, mail("Lunch", Some(5)), 101), Accepted::Repeat(Some(first)));
     assert_eq!(texts(&store, first), expected);
     assert_eq!(accept_at(&mut store, mail("Lunch", Some(5)), 500), Accepted::Repeat(None), "its number is known now");
+
+    // The mail while the invitation is being read.
+    let mut store = Store::default();
+    let first = accept_unread(&mut store, 100);
+    let Accepted::New(second) = accept_at(&mut store, mail("Lunch", Some(5)), 101) else { panic!("a repeat") };
+    assert_eq!(release(&mut store, first, &invitation("Lunch")), Some(second));
+    assert_eq!(texts(&store, second), expected);
+
+    // Two invitations to two occurrences are two, whatever they have in common.
+    let mut store = Store::default();
+    let [one, other] = [100, 101].map(|second| accept_unread(&mut store, second));
+    let said = |id: &str| Event { message_id: Some(id.into()), ..invitation("Cancelled: Lunch") };
+    assert_eq!(release(&mut store, one, &said("<1>")), Some(one));
+    assert_eq!(release(&mut store, other, &said("<2>")), Some(other));
+    let another = Event { message_id: Some("<3>".into()), ..mail("Cancelled: Lunch", None) };
+    assert!(matches!(accept_at(&mut store, another, 102), Accepted::New(_)), "another message of the same subject");
 
     // Another subject, another sender, another folder, another day: another mail.
     for (other, second) in [
@@ -269,8 +295,8 @@ fn an_invitation_and_its_mail_are_one_in_either_order() {
         (mail("Lunch", Some(6)), 120),
     ] {
         let mut store = Store::default();
-        let Accepted::New(first) = accept_at(&mut store, unread(), 100) else { panic!("a repeat") };
-        store.release(first, Some(&invitation("Lunch")));
+        let first = accept_unread(&mut store, 100);
+        release(&mut store, first, &invitation("Lunch"));
         assert!(matches!(accept_at(&mut store, other, second), Accepted::New(_)));
     }
 }
@@ -338,4 +364,22 @@ fn a_message_that_is_out_of_memory_is_still_marked_on_disk() {
     store.take_changes();
     assert_eq!(store.mark_read(&last, true).len(), 1);
     assert_eq!(store.take_changes(), [], "that is known");
+}
+
+#[test]
+fn handlers_are_chosen_by_what_the_message_says() {
+    let mut store = Store::default();
+    let id = accept_unread(&mut store, 100);
+    assert!(!store.is_waiting("notify"));
+    store.release(id, Some(&invitation("Lunch")), |event| match event.from.as_ref() {
+        Some(from) if from.address == "j@x" => vec![Arc::from("fetch")],
+        _ => vec![Arc::from("notify")],
+    });
+    assert!(store.is_waiting("fetch") && !store.is_waiting("notify"));
+    let routed = store.take_changes().into_iter().any(|change| matches!(change, Change::Routed { .. }));
+    assert!(routed, "the record learns of it");
+    // For nobody: it is finished, and is no longer waited for.
+    let id = accept_unread(&mut store, 200);
+    store.release(id, None, |_| Vec::new());
+    assert!(store.entry(id).unwrap().is_finished() && !store.is_waiting("notify"));
 }

@@ -12,6 +12,7 @@ use crate::problem::Problem;
 /// After a failed periodic reload it is tried again in so many minutes as it has failed times, like IMSErious.
 const MINUTE: Duration = Duration::from_secs(60);
 const MAX_MINUTES: u32 = 15;
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
 
 pub struct Certificate {
     tls: Tls,
@@ -65,7 +66,9 @@ impl Certificate {
         });
         let again = again.and_then(|period| now.checked_add(period).ok());
         // Its validity begins and ends by itself.
-        let due = [again, begins, ends].into_iter().flatten().filter(|moment| *moment > now).min();
+        // Where nothing is due, a change of the clock is told all the same.
+        let in_a_year = now.checked_add(YEAR).ok();
+        let due = [again, begins, ends, in_a_year].into_iter().flatten().filter(|moment| *moment > now).min();
         Self { tls: tls.clone(), identity, complaints, due, failures }
     }
 

@@ -25,7 +25,7 @@ fn accept(store: &mut Store, user: &str, handlers: &[&str]) {
     event.snippet = Some("a secret".into());
     event.subject = Some(crate::mime::subject("Grüße"));
     let handlers: Vec<Arc<str>> = handlers.iter().map(|name| Arc::from(*name)).collect();
-    store.accept(event, &handlers, Timestamp::now());
+    store.accept(event, &handlers, Timestamp::now(), crate::store::Known::All);
 }
 
 fn users(entries: &[Entry]) -> Vec<&str> {
@@ -70,10 +70,13 @@ fn repeats_are_known_across_restarts() {
     (message.folder, message.uid, message.uid_validity) = (Some("INBOX".into()), Some(1), Some(9));
     let (mut record, ..) = home.open();
     let mut store = Store::default();
-    store.accept(message.clone(), &[], Timestamp::now());
+    store.accept(message.clone(), &[], Timestamp::now(), crate::store::Known::All);
     record.write(&store.take_changes());
     let (mut store, ..) = Store::resume(home.open().1);
-    assert_eq!(store.accept(message, &[], Timestamp::now()), crate::store::Accepted::Repeat(None));
+    assert_eq!(
+        store.accept(message, &[], Timestamp::now(), crate::store::Known::All),
+        crate::store::Accepted::Repeat(None)
+    );
 }
 
 #[cfg(unix)]
@@ -136,7 +139,7 @@ fn a_clock_that_jumps_ahead_takes_no_more_than_a_few() {
     let mut store = Store::default();
     for at in 0..100 {
         let event = Event::new(EventKind::MessageNew, at.to_string());
-        store.accept(event, &[], Timestamp::UNIX_EPOCH);
+        store.accept(event, &[], Timestamp::UNIX_EPOCH, crate::store::Known::All);
     }
     record.write(&store.take_changes());
     drop(record.tidy());
