@@ -6,7 +6,6 @@ mod trust;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
-use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -93,12 +92,12 @@ pub struct Answer {
     pub text: String,
 }
 
-/// Sends a JSON body with `PUT`. `credentials` are `user:password`; `roots` is a PEM file of those certificates to
-/// trust, in place of the system's.
+/// Sends a JSON body with `PUT`. `credentials` are `user:password`; `roots` are those certificates to trust, as PEM, in
+/// place of the system's.
 pub fn put_json(
     url: &Url,
     credentials: Option<&str>,
-    roots: Option<&Path>,
+    roots: Option<&[u8]>,
     body: &[u8],
     deadline: Duration,
 ) -> io::Result<Answer> {
@@ -182,7 +181,7 @@ fn addresses(host: &str, port: u16, end: Instant) -> io::Result<Vec<SocketAddr>>
     told.recv_timeout(left(end)?).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 
-fn tls(host: &str, roots: Option<&Path>) -> io::Result<ClientConnection> {
+fn tls(host: &str, roots: Option<&[u8]>) -> io::Result<ClientConnection> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     ClientConnection::new(Arc::new(trust::config(roots)?), name).map_err(io::Error::other)
 }

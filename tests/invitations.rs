@@ -154,3 +154,33 @@ fn what_is_kept_is_what_it_says_and_never_the_message() {
         assert!(!bytes.windows(11).any(|part| part == b"sesame-4711"), "{}", file.display());
     }
 }
+
+#[test]
+fn handlers_go_by_what_it_says() {
+    let config = "[[handler]]\nfrom = \"*@spam.example\"\nnotify = false\n\
+        [[handler]]\nfrom = \"carol@*\"\nsubject = \"Invitation*\"\nnotify = { summary = \"by rule\" }\n";
+    let Some((_bus, desktop, daemon)) = start(config) else { return };
+    let spam = message("REQUEST", "").replace("carol@example.org>", "carol@spam.example>");
+    daemon.push(&chronos(&spam)).accepted();
+    daemon.push(&chronos(&message("CANCEL", ""))).accepted();
+    daemon.push(&chronos(&message("REQUEST", ""))).accepted();
+    assert_eq!(desktop.next_notification().summary, "by rule");
+    assert!(desktop.try_notification().is_none());
+    daemon.stop();
+}
+
+#[test]
+fn an_invitation_and_its_mail_in_one_moment_are_one_popup() {
+    let Some((_bus, desktop, daemon)) = start("") else { return };
+    // Long to read, so that the mail comes in the middle of it.
+    let long =
+        message("REQUEST", "").replace("END:VCALENDAR", &format!("{}END:VCALENDAR", "X-JUNK:x\r\n".repeat(40_000)));
+    let mail = Mail::new("Carol <carol@example.org>", "Lunch?").with("imap-uid", 7).with("imap-uidvalidity", 1).json();
+    daemon.push(&format!("[{},{mail}]", chronos(&long))).accepted();
+    wait_until("the invitation's text", || {
+        let note = desktop.next_notification();
+        holds(note.body.starts_with("Invitation: Lunch\n"))
+    });
+    assert_eq!(desktop.shown().len(), 1);
+    daemon.stop();
+}

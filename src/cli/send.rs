@@ -157,7 +157,9 @@ fn try_send(file: Option<&Path>, arguments: &Arguments) -> Result<(), String> {
         false => None,
     };
     let credentials = settings.credentials()?;
-    let answer = put_json(&settings.url, credentials.as_deref(), settings.ca_file.as_deref(), &body, settings.deadline);
+    let roots = settings.roots()?;
+    let roots = roots.as_deref().map(str::as_bytes);
+    let answer = put_json(&settings.url, credentials.as_deref(), roots, &body, settings.deadline);
     match answer {
         Ok(answer) if (200..300).contains(&answer.status) => Ok(()),
         Ok(answer) => {
@@ -251,7 +253,7 @@ fn body(arguments: &Arguments, input: Vec<u8>) -> Result<Vec<u8>, String> {
         event.insert("user".to_owned(), Value::from(user().ok_or("it doesn't know whose mailbox; add --user")?));
     }
     event.entry("event").or_insert_with(|| json!("MessageNew"));
-    Ok(Value::Object(event).to_string().into_bytes())
+    Ok(store_event::of_each(event).to_string().into_bytes())
 }
 
 /// Whose mail it is, by what servers put into the environment: Sieve, Postfix and procmail, Exim, any.

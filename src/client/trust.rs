@@ -5,7 +5,6 @@
 //! `openssl req -x509` makes it so, and the verifier refuses those of servers.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -15,13 +14,13 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
-/// Trusts the certificates in a PEM file, or the system's.
-pub fn config(roots: Option<&Path>) -> io::Result<ClientConfig> {
+/// Trusts these certificates (PEM), or the system's.
+pub fn config(roots: Option<&[u8]>) -> io::Result<ClientConfig> {
     let mut store = RootCertStore::empty();
     let mut given = Vec::new();
     match roots {
-        Some(file) => {
-            for certificate in CertificateDer::pem_file_iter(file).map_err(io::Error::other)? {
+        Some(pem) => {
+            for certificate in CertificateDer::pem_slice_iter(pem) {
                 given.push(certificate.map_err(io::Error::other)?);
             }
             store.add_parsable_certificates(given.iter().cloned());

@@ -48,7 +48,7 @@ fn every_key_of_its_file_counts_and_options_count_more() {
         ("deadline = \"soon\"", "deadline"),
         ("url = ", "send.toml:1"),
         ("\u{0}", "send.toml:1"),
-        ("ca_file = \"/nowhere\"\nurl = \"https://127.9.9.9:9/\"", "can't be reached"),
+        ("ca_file = \"/nowhere\"\nurl = \"https://127.9.9.9:9/\"", "failed to read /nowhere"),
         ("auth_file = \"/nowhere\"", "failed to read /nowhere"),
     ] {
         write(wrong);

@@ -13,7 +13,8 @@ use crate::paths::is_unsafe;
 
 const DEFAULT_URL: &str = "http://127.0.0.1:12525/notify";
 const DEADLINE: Duration = Duration::from_secs(2);
-const MAX_FILE: u64 = 64 * 1024;
+/// All of a system's certificates are less.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
 
 #[derive(Debug)]
 pub struct Settings {
@@ -80,6 +81,13 @@ impl Settings {
             Some(line) if line.contains(':') => Ok(Some(line.to_owned())),
             _ => Err(format!("the first line of {} is not user:password", file.display())),
         }
+    }
+}
+
+impl Settings {
+    /// The certificates to trust in place of the system's.
+    pub fn roots(&self) -> Result<Option<String>, String> {
+        self.ca_file.as_deref().map(read).transpose()
     }
 }
 

@@ -5,7 +5,11 @@ mod envelope;
 use serde_json::{Map, Value};
 
 use super::message::header;
+use crate::wire::MAX_EVENTS;
 use envelope::Envelope;
+
+/// Under this name the set of UIDs waits for [`of_each`].
+const SET: &str = "uidset";
 
 /// The keys that the event answers; those of a message come from its headers, where they were sent along.
 pub fn event(input: &[u8]) -> Result<Map<String, Value>, String> {
@@ -29,7 +33,8 @@ pub fn event(input: &[u8]) -> Result<Map<String, Value>, String> {
     let user = text_of("user").map(str::to_owned).or(place.user);
     let own = |folder: String| own_name(&folder, user.as_deref().unwrap_or_default()).unwrap_or(folder);
     put("folder", place.folder.map(own).map(Value::from));
-    put("imap-uid", place.uid.or_else(|| only(text_of("uidset"))).map(Value::from));
+    put("imap-uid", place.uid.map(Value::from));
+    put(SET, text_of("uidset").filter(|_| place.uid.is_none()).map(Value::from));
     put("imap-uidvalidity", place.uid_validity.map(Value::from));
     put("old-folder", text_of("oldMailboxID").and_then(|uri| Place::parse(uri).folder).map(own).map(Value::from));
     put("user", user.clone().map(Value::from));
@@ -66,9 +71,30 @@ fn own_name(folder: &str, user: &str) -> Option<String> {
     }
 }
 
-/// A single UID of a set.
-fn only(set: Option<&str>) -> Option<u32> {
-    set?.parse().ok()
+/// One event for each message of the set, where it is about several.
+pub fn of_each(mut event: Map<String, Value>) -> Value {
+    let set = event.remove(SET);
+    let uids = set.as_ref().and_then(Value::as_str).map(members).unwrap_or_default();
+    let of = |uid: &u32| {
+        let mut event = event.clone();
+        event.insert("imap-uid".to_owned(), Value::from(*uid));
+        Value::Object(event)
+    };
+    match uids.as_slice() {
+        [] => Value::Object(event),
+        [uid] => of(uid),
+        uids => Value::Array(uids.iter().map(of).collect()),
+    }
+}
+
+/// The UIDs of a set (RFC 9051, `sequence-set`): `5:7,9`.
+fn members(set: &str) -> Vec<u32> {
+    let ranges = set.split(',').filter_map(|range| {
+        let (first, last) = range.split_once(':').unwrap_or((range, range));
+        let (first, last): (u32, u32) = (first.parse().ok()?, last.parse().ok()?);
+        Some(first.min(last)..=first.max(last))
+    });
+    ranges.flatten().take(MAX_EVENTS).collect()
 }
 
 /// What an IMAP URL says (RFC 5092): `imap://user@host/INBOX;UIDVALIDITY=1/;UID=2`.
@@ -164,6 +190,19 @@ mod tests {
         check("imap://u%40x;AUTH=*@h/INBOX/;uid=9;x", Some("u@x"), Some("INBOX"), (None, Some(9)));
         check("imap://h/", None, None, (None, None));
         check("nonsense", None, None, (None, None));
+    }
+
+    #[test]
+    fn an_event_about_several_messages_is_one_for_each() {
+        let uids = |set: &str| {
+            let told = format!(r#"{{"event":"MessageRead","user":"a","uidset":"{set}"}}"#);
+            let each = of_each(event(told.as_bytes()).unwrap());
+            let uid = |event: &Value| event.get("imap-uid").and_then(Value::as_u64);
+            each.as_array().map_or_else(|| vec![uid(&each)], |events| events.iter().map(uid).collect())
+        };
+        assert_eq!(uids("5:7,9"), [Some(5), Some(6), Some(7), Some(9)]);
+        assert_eq!((uids("4"), uids("*"), uids("")), (vec![Some(4)], vec![None], vec![None]));
+        assert_eq!(uids("1:4294967295").len(), MAX_EVENTS);
     }
 
     #[test]
