@@ -278,6 +278,27 @@ pub fn is_set_uid() -> bool {
     false
 }
 
+/// How many processes of our user have this argument and began before us. 0 where the system doesn't say.
+#[cfg(target_os = "linux")]
+pub fn own_earlier_with(argument: &str) -> usize {
+    use std::os::unix::fs::MetadataExt;
+    let user = rustix::process::geteuid().as_raw();
+    let us = (started_at(std::process::id()), std::process::id());
+    let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
+    let ids = processes.flatten().filter(|process| process.metadata().is_ok_and(|found| found.uid() == user));
+    let ids = ids.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
+    let has_argument = |id: &u32| {
+        let words = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        words.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
+    };
+    ids.filter(|id| (started_at(*id), *id) < us).filter(has_argument).count()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub fn own_earlier_with(_argument: &str) -> usize {
+    0
+}
+
 /// Starts a program that outlives us and reads this, all of which is there when it starts. Needs no runtime.
 pub fn start_reading(words: &[OsString], input: &[u8]) -> io::Result<()> {
     let mut command = std::process::Command::new(&words[0]);

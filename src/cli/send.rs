@@ -152,10 +152,9 @@ fn try_send(file: Option<&Path>, arguments: &Arguments) -> Result<(), String> {
     if arguments.detach && !arguments.detached {
         return detached::start(&settings, &body);
     }
-    let _slot = match arguments.detached {
-        true => Some(detached::begin()?),
-        false => None,
-    };
+    if arguments.detached {
+        detached::begin()?;
+    }
     let credentials = settings.credentials()?;
     let roots = settings.roots()?;
     let roots = roots.as_deref().map(str::as_bytes);

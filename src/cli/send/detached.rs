@@ -4,14 +4,15 @@ use super::settings::Settings;
 use crate::process;
 
 /// More at once would be a mail flood in the process table as well.
-#[cfg(target_os = "linux")]
-const AT_ONCE: u32 = 32;
+const AT_ONCE: usize = 32;
+/// The argument by which they are known.
+const MARK: &str = "--detached";
 
 /// Starts the copy, which gets the body and nothing else of ours.
 pub fn start(settings: &Settings, body: &[u8]) -> Result<(), String> {
     let program = std::env::current_exe().map_err(|error| format!("it doesn't know its own file: {error}"))?;
     let mut words: Vec<std::ffi::OsString> = vec![program.into()];
-    words.extend(["send", "--detached", "--input", "json", "--url"].map(Into::into));
+    words.extend(["send", MARK, "--input", "json", "--url"].map(Into::into));
     words.push(settings.url.to_string().into());
     words.extend(["--deadline".into(), humantime::format_duration(settings.deadline).to_string().into()]);
     let files = [("--auth-file", &settings.auth_file), ("--ca-file", &settings.ca_file), ("--log", &settings.log)];
@@ -27,24 +28,11 @@ pub fn start(settings: &Settings, body: &[u8]) -> Result<(), String> {
     process::start_reading(&words, body).map_err(|error| format!("failed to start in the background: {error}"))
 }
 
-/// One of the places for those in the background; it is free again when we end, however we end.
-#[cfg(target_os = "linux")]
-pub fn begin() -> Result<std::os::fd::OwnedFd, String> {
-    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, socket_with};
-    let user = rustix::process::geteuid().as_raw();
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None);
-    let socket = socket.map_err(|error| format!("no socket: {error}"))?;
-    for place in 0..AT_ONCE {
-        let name = format!("mailknock-send-{user}-{place}");
-        let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).map_err(|error| error.to_string())?;
-        if bind(&socket, &address).is_ok() {
-            return Ok(socket);
-        }
-    }
-    Err(format!("{AT_ONCE} others are sending in the background already"))
-}
-
-#[cfg(not(target_os = "linux"))]
+/// Whether there is room for one more in the background. Those that began before us count, so that of many that begin
+/// at once some go on.
 pub fn begin() -> Result<(), String> {
-    Ok(())
+    match process::own_earlier_with(MARK) {
+        others if others >= AT_ONCE => Err(format!("{AT_ONCE} others are sending in the background already")),
+        _ => Ok(()),
+    }
 }
