@@ -31,10 +31,8 @@ impl Reader {
     }
 
     pub fn read(&mut self, id: EntryId, message: Box<str>) {
-        if self.bytes + message.len() > MAX_WAITING {
-            self.tell((id, None));
-            return;
-        }
+        // One that finds no room says nothing, in its turn: the loop counts on one answer for each thread.
+        let message = if self.bytes + message.len() > MAX_WAITING { Box::default() } else { message };
         self.bytes += message.len();
         self.waiting.push_back((id, message));
         self.go_on();
@@ -61,14 +59,9 @@ impl Reader {
             let _ = done.send((id, read));
         });
         if reading.is_err() {
-            // No thread is to be had: it is shown as it came.
-            self.tell((id, None));
+            // No thread is to be had: it is shown as it came. The loop is the other end.
+            let _ = self.done.send((id, None));
         }
-    }
-
-    fn tell(&self, read: Read) {
-        // The loop is the other end.
-        let _ = self.done.send(read);
     }
 }
 
@@ -86,4 +79,29 @@ fn read_message(message: &str) -> Option<Box<Event>> {
     read.from = message.header("from").map(|raw| mime::originator(&raw));
     read.subject = message.header("subject").map(|raw| mime::subject(&raw));
     (read.from.is_some() || read.subject.is_some()).then(|| Box::new(read))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn messages_are_read_in_their_turn_and_what_finds_no_room_says_nothing() {
+        let (done, mut reads) = mpsc::unbounded_channel();
+        let mut reader = Reader::new(done);
+        let message = |length| format!("Subject: said\n\n{}", "x".repeat(length)).into_boxed_str();
+        // The first is on its way at once and takes no room, the second takes nearly all of it.
+        for (id, length) in [(1, 1000), (2, MAX_WAITING - 100), (3, 1000), (4, 1)] {
+            reader.read(EntryId(id), message(length));
+        }
+        let mut said = Vec::new();
+        while said.len() < 4 {
+            let (id, read) = reads.recv().await.unwrap();
+            assert!(reads.try_recv().is_err(), "two at once");
+            said.push((id.0, read.is_some()));
+            reader.next();
+        }
+        assert_eq!(said, [(1, true), (2, true), (3, false), (4, true)]);
+        assert!(reader.bytes == 0 && !reader.is_reading);
+    }
 }
