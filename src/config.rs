@@ -166,11 +166,11 @@ fn read_handlers(root: &Table<'_, '_>) -> Vec<Arc<Handler>> {
 mod tests {
     use super::*;
 
-    fn problems(text: &str) -> Vec<String> {
+    pub(super) fn problems(text: &str) -> Vec<String> {
         Config::parse("f", text).1.iter().map(ToString::to_string).collect()
     }
 
-    fn good(text: &str) -> Config {
+    pub(super) fn good(text: &str) -> Config {
         let (config, problems) = Config::parse("f", text);
         config.unwrap_or_else(|| panic!("{problems:?}"))
     }

@@ -149,15 +149,7 @@ pub(super) fn path(value: &Value<'_, '_>) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn problems(text: &str) -> Vec<String> {
-        Config::parse("f", text).1.iter().map(ToString::to_string).collect()
-    }
-
-    fn good(text: &str) -> Config {
-        let (config, problems) = Config::parse("f", text);
-        config.unwrap_or_else(|| panic!("{problems:?}"))
-    }
+    use crate::config::tests::{good, problems};
 
     const AUTH: &str = "[auth]\nuser = \"u\"\npass = \"p\"";
     const TLS: &str = "[tls]\ncert = \"c\"\nkey = \"k\"";
