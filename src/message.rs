@@ -38,6 +38,12 @@ impl<'a> Entity<'a> {
 
     /// The first field of that name as it was sent, folds included.
     pub fn header(&self, name: &str) -> Option<String> {
+        let value = self.header_bytes(name)?;
+        Some(String::from_utf8_lossy(&value[..value.len().min(MAX_HEADER)]).trim().to_owned())
+    }
+
+    /// [`Entity::header`], whatever its length and encoding, with the blanks and line ends around it.
+    pub fn header_bytes(&self, name: &str) -> Option<&'a [u8]> {
         let mut at = 0;
         let mut found: Option<(usize, usize)> = None;
         for line in self.head.split_inclusive(|byte| *byte == b'\n') {
@@ -49,9 +55,7 @@ impl<'a> Entity<'a> {
             }
             at = end;
         }
-        let (start, end) = found?;
-        let value = &self.head[start..end.min(start + MAX_HEADER)];
-        Some(String::from_utf8_lossy(value).trim().to_owned())
+        found.map(|(start, end)| &self.head[start..end])
     }
 }
 

@@ -47,31 +47,15 @@ fn without_envelope(input: &[u8]) -> &[u8] {
 
 /// The first value of a header as it stands there, its folds as line feeds; lines end in LF or CRLF.
 pub fn header(message: &[u8], wanted: &str) -> Option<String> {
-    let mut value: Option<Vec<u8>> = None;
-    for line in message.split(|byte| *byte == b'\n') {
-        let line = line.strip_suffix(b"\r").unwrap_or(line);
-        if line.is_empty() {
-            break;
-        }
-        if matches!(line[0], b' ' | b'\t') {
-            if let Some(value) = value.as_mut().filter(|value| value.len() < MAX_VALUE) {
-                value.push(b'\n');
-                value.extend_from_slice(line);
-            }
-            continue;
-        }
-        if value.is_some() {
-            break;
-        }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        if line[..colon].trim_ascii_end().eq_ignore_ascii_case(wanted.as_bytes()) {
-            value = Some(line[colon + 1..].trim_ascii().to_owned());
-        }
+    let raw = Entity::new(message).header_bytes(wanted)?;
+    let mut lines = raw.strip_suffix(b"\n").unwrap_or(raw).split(|byte| *byte == b'\n');
+    let mut value = lines.next().unwrap_or_default().trim_ascii().to_owned();
+    for line in lines {
+        value.push(b'\n');
+        value.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
     }
-    value.map(|mut value| {
-        value.truncate(MAX_VALUE);
-        text(&value)
-    })
+    value.truncate(MAX_VALUE);
+    Some(text(&value))
 }
 
 /// Bytes as text; what is no UTF-8 is most likely Latin 1.
