@@ -4,9 +4,11 @@
 //! feeds it and does what it says.
 
 mod asks;
+mod catch_up;
 mod desktop;
 mod pause;
 mod session;
+mod tunnels;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -20,22 +22,24 @@ use crate::clock::{Now, tomorrow};
 use crate::config::{Click, Config};
 use crate::control::{Ask, Reply};
 use crate::desktop::menu::{TrayView, tray_view};
-use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, Request, Slot, Wanted};
+use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, PowerRequest, Request, Slot, Wanted};
 use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
 use crate::event::{EntryId, Event, EventKind};
 use crate::handler::notify::{what, who};
-use crate::handler::{Act, Batch, Handler, Kind, Told, field};
+use crate::handler::{Act, Batch, Handler, Kind, Told, Trigger, field};
 use crate::listener::{Knock, Taken};
 use crate::popups::{Mode, Popups};
 use crate::problem::{EACH_TIME, Problem};
 use crate::process::{Ended, Exit, GroupId, Job};
 use crate::router::route;
-use crate::status::{LastRun, Mailbox, Paused, Recent, Status};
+use crate::status::{LastRun, Mailbox, Paused, Recent, Status, TunnelStatus};
 use crate::store::record::Fault;
 use crate::store::{Accepted, Change, Entry, Known, Loaded, RunId, Store};
+use crate::tunnel::Standing;
 use crate::unseen::Unseen;
 
 use asks::Fetcher;
+use catch_up::CatchUp;
 pub use session::{Options, Print, Signal, run};
 
 /// The tray changes at most four times a second, however many events come.
@@ -73,6 +77,15 @@ pub enum Input {
     Record(Option<Fault>),
     /// What is wrong with the password or the certificate of the listener.
     Listener(Vec<String>),
+    /// How a tunnel stands. It has no name where it is kept up outside of us, and no standing where there is none.
+    Tunnel {
+        name: Option<String>,
+        standing: Option<Standing>,
+    },
+    /// The tunnels have been tried, for somebody who waits.
+    Tried(oneshot::Sender<Reply>),
+    /// The machine slept, for so long, and did not say so before.
+    Slept(Duration),
     /// What the message that came with an event says; none where it says nothing more than the event.
     Read {
         id: EntryId,
@@ -114,6 +127,12 @@ pub enum Effect {
         activation_token: Option<String>,
     },
     Reply(oneshot::Sender<Reply>, Reply),
+    /// Ends all ssh of ours until the machine is awake again.
+    HoldTunnels,
+    WakeTunnels,
+    /// Tries all tunnels; [`Input::Tried`] comes afterwards.
+    TryTunnels(oneshot::Sender<Reply>),
+    Power(PowerRequest),
     /// Read the configuration anew and say how it went, also to whoever asked.
     Reload {
         asked: Asked,
@@ -149,6 +168,13 @@ pub struct App {
     /// Of the configuration, or of one that was not taken.
     config_problems: Vec<String>,
     listener_problems: Vec<String>,
+    /// In the order of the configuration.
+    tunnels: Vec<TunnelStatus>,
+    catch_up: CatchUp,
+    /// The machine waits until our connections have ended.
+    is_falling_asleep: bool,
+    /// What was asked of the power management last.
+    power_asked: Option<PowerRequest>,
     /// Something to say as a popup of our own.
     announcement: Option<String>,
     fetchers: Vec<Fetcher>,
@@ -200,6 +226,7 @@ impl App {
         store.drop_handlers(|name| config.handlers.iter().any(|handler| &*handler.name == name));
         let mut dispatcher = Dispatcher::new(&config.handlers, now);
         waiting.iter().for_each(|handler| dispatcher.arrived(handler, now));
+        let tunnels = Self::tunnels_of(&config, &[], now);
         let mut standing_problems = Vec::new();
         if set_aside > 0 {
             let problem = format!("{set_aside} events were set aside: the program ended twice over them");
@@ -223,6 +250,10 @@ impl App {
             looked: false,
             unseen: Unseen::default(),
             standing_problems,
+            tunnels,
+            catch_up: CatchUp::default(),
+            is_falling_asleep: false,
+            power_asked: None,
             config_problems: warnings.iter().map(|problem| problem.message.clone()).collect(),
             listener_problems: Vec::new(),
             announcement: None,
@@ -264,6 +295,9 @@ impl App {
                 self.listener_problems = problems;
             }
             Input::Read { id, read } => self.message_read(id, read, now, &mut effects),
+            Input::Tunnel { name, standing } => self.tunnel_is(name, standing, now, &mut effects),
+            Input::Tried(reply) => effects.push(Effect::Reply(reply, Reply::status(self.status_json()))),
+            Input::Slept(slept) => self.awake(slept, now, &mut effects),
             Input::Deadline => {}
             Input::Stop => {
                 self.stopping = true;
@@ -273,6 +307,8 @@ impl App {
         self.look_at_the_clock(now);
         self.announce(&mut effects);
         if !self.stopping {
+            self.watch_sleep(&mut effects);
+            self.catch_up(now);
             let popups = self.popups_may();
             // Popups were held and may be shown again: what waited comes as one.
             let mode = if !could_show && popups == PopupsMay::Shown { Mode::Together } else { Mode::Each };
@@ -321,7 +357,8 @@ impl App {
     pub fn deadline(&self, now: Now) -> Option<Instant> {
         let tray = self.tray_shown.as_ref().filter(|_| self.tray_stale).map(|(_, shown)| *shown + TRAY_PERIOD);
         let runs = self.dispatcher.deadline(&self.store, self.popups_may(), now).filter(|_| !self.stopping);
-        [tray, runs, self.settle_at].into_iter().flatten().min()
+        let catch_up = self.catch_up.due().filter(|_| !self.stopping);
+        [tray, runs, self.settle_at, catch_up].into_iter().flatten().min()
     }
 
     fn accept(&mut self, mut event: Event, now: Now, effects: &mut Vec<Effect>) {
@@ -540,6 +577,7 @@ impl App {
             let said = if last.last_line.is_empty() { String::new() } else { format!(": {}", last.last_line) };
             Some(format!("{}: {}{said}", handler.name, last.result))
         });
+        let tunnels = self.tunnels.iter().filter_map(TunnelStatus::problem);
         let record = self.record_fault.as_ref().map(ToString::to_string);
         let recent = self.store.recent().filter(|entry| !entry.event.is_noise()).map(|entry| Recent {
             entry: entry.id,
@@ -561,10 +599,12 @@ impl App {
                 .chain(&self.standing_problems)
                 .chain(&self.listener_problems)
                 .cloned()
+                .chain(tunnels)
                 .chain(record)
                 .chain(failed)
                 .collect(),
             handlers,
+            tunnels: self.tunnels.clone(),
             has_configuration: self.has_configuration,
         }
     }

@@ -33,6 +33,9 @@ use crate::store::Entry;
 /// `EX_CONFIG` of sysexits.h: a service manager must not start us again for it.
 pub const WRONG_CONFIGURATION: u8 = 78;
 
+/// As shells say it of a program that is not there.
+const NOT_STARTED: u8 = 127;
+
 /// The running program answers at once, unless it is frozen.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -77,6 +80,13 @@ enum Command {
     Send(Box<send::Arguments>),
     /// Print the mail server's side, filled in from the configuration
     Setup(setup::Arguments),
+    /// Run a program that ends when PARENT does; how `run` starts ssh
+    #[command(hide = true)]
+    Hold {
+        parent: u32,
+        #[arg(last = true)]
+        words: Vec<String>,
+    },
 }
 
 /// Whether the command line is `send`, as far as that can be told before it is understood.
@@ -115,6 +125,10 @@ pub fn main() -> ExitCode {
         Some(Command::Recent(arguments)) => recent::recent(&arguments),
         Some(Command::Pause(arguments)) => pause::pause(&arguments),
         Some(Command::Resume) => pause::resume(),
+        Some(Command::Hold { parent, words }) => {
+            eprintln!("{}", crate::process::hold(parent, &words));
+            ExitCode::from(NOT_STARTED)
+        }
         Some(Command::Reload) => ask_once(control::Request::Reload, Some(PATIENCE), |_| ExitCode::SUCCESS),
     }
 }

@@ -14,6 +14,8 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConnection;
 use rustls::pki_types::ServerName;
 
+pub use trust::pinned;
+
 /// More of an answer is not read: the first line says it all, and the rest why.
 const MAX_ANSWER: usize = 16 * 1024;
 

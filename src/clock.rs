@@ -63,6 +63,35 @@ pub async fn sleep_until(moment: Timestamp) -> std::io::Result<()> {
     Ok(())
 }
 
+/// How long the machine has slept since it was started; nothing where the system doesn't say.
+pub fn slept() -> Duration {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::time::{ClockId, clock_gettime};
+        // One goes on in sleep, the other stands still (clock_gettime(2)).
+        let read = |clock| Duration::try_from(clock_gettime(clock)).unwrap_or_default();
+        read(ClockId::Boottime).saturating_sub(read(ClockId::Monotonic))
+    }
+    #[cfg(not(target_os = "linux"))]
+    Duration::ZERO
+}
+
+/// Resolves when the machine has slept since it had slept `before`; gives how long it has now. Costs nothing meanwhile:
+/// the kernel tells everybody who waits for a moment of the wall clock that this has jumped.
+pub async fn slept_more_than(before: Duration) -> Duration {
+    const WORTH_A_WORD: Duration = Duration::from_secs(1);
+    const A_YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+    loop {
+        if !cfg!(target_os = "linux") || sleep_until(Timestamp::now() + A_YEAR).await.is_err() {
+            return std::future::pending().await;
+        }
+        let all = slept();
+        if all >= before + WORTH_A_WORD {
+            return all;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

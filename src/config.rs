@@ -8,6 +8,7 @@ mod pause;
 mod print;
 mod tls;
 mod tray;
+mod tunnel;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ pub use log::{Log, LogFormat};
 pub use pause::{Pause, QuietHours};
 pub use tls::Tls;
 pub use tray::{Click, Tray};
+pub use tunnel::Tunnel;
 
 /// The commented default configuration, as a user would edit it.
 pub const DEFAULT_FILE: &str = include_str!("../assets/default-config.toml");
@@ -49,6 +51,7 @@ pub struct Config {
     pub max_body: usize,
     pub auth: Option<Auth>,
     pub tls: Option<Tls>,
+    pub tunnels: Vec<Tunnel>,
     pub log: Log,
     pub tray: Tray,
     pub history: Retention,
@@ -69,6 +72,7 @@ impl Default for Config {
             max_body: 2 * 1024 * 1024,
             auth: None,
             tls: None,
+            tunnels: Vec::new(),
             log: Log::default(),
             tray: Tray::default(),
             history: Retention::default(),
@@ -99,6 +103,7 @@ impl Config {
         let default = Self::default();
         let listen = listen::read_listen(root);
         let allow = listen::read_allow(root, &listen);
+        let tunnels = tunnel::read(root, &listen, &allow);
         let bounded = |number: u64, default| usize::try_from(number).unwrap_or(default);
         let config = Self {
             listen,
@@ -115,6 +120,7 @@ impl Config {
                 .map_or(default.max_body, |bytes| bounded(bytes, default.max_body)),
             auth: root.table("auth", Auth::read).flatten(),
             tls: root.table("tls", Tls::read).flatten(),
+            tunnels,
             log: root.table("log", Log::read).unwrap_or_default(),
             tray: root.table("tray", Tray::read).unwrap_or_default(),
             history: root.table("history", history::read).unwrap_or_default(),

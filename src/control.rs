@@ -29,6 +29,8 @@ pub const MAX_LINE: usize = 64 * 1024;
 #[serde(tag = "command", rename_all = "lowercase")]
 pub enum Request {
     Status,
+    /// Tries all tunnels first, then as [`Request::Status`].
+    Probe,
     /// A line for each change, until the asker goes.
     Follow,
     /// Runs the fetch handlers, or those named, and waits for their end.

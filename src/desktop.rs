@@ -53,6 +53,15 @@ pub enum Request {
     LookAgain,
 }
 
+/// What the program wants of the system's power management.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PowerRequest {
+    /// Whether to be told of sleep, and whether the system is to wait, for a moment, until we are ready for it.
+    Watch { sleep: bool, hold: bool },
+    /// The answer to each [`DesktopEvent::AboutToSleep`].
+    ReadyToSleep,
+}
+
 /// What the desktop tells the program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DesktopEvent {
@@ -80,6 +89,10 @@ pub enum DesktopEvent {
     TrayClicked {
         activation_token: Option<String>,
     },
+    /// The machine is about to sleep, and waits a moment until [`PowerRequest::ReadyToSleep`].
+    AboutToSleep,
+    /// The machine is awake again.
+    Resumed,
     /// The menu was opened: somebody looked.
     MenuOpened,
     Chosen {
@@ -158,6 +171,8 @@ impl Link {
         // A backend ends only after we have closed the link.
         let _ = self.requests.send(request);
     }
+
+    pub fn power(&self, _request: PowerRequest) {}
 
     /// Takes the icon down and waits until the backend has ended.
     pub async fn close(self) {

@@ -24,8 +24,8 @@ struct Lane {
     handler: Arc<Handler>,
     schedule: Schedule,
     running: Option<Running>,
-    /// Somebody asked for a fetch while another handler held the lock.
-    fetch_wanted: bool,
+    /// A fetch waits to begin, at the latest when another handler lets go of the lock.
+    fetch_wanted: Option<Trigger>,
     last: Option<LastRun>,
 }
 
@@ -60,7 +60,7 @@ impl Dispatcher {
             handler: handler.clone(),
             schedule: Schedule::new(handler.timing, now.instant),
             running: None,
-            fetch_wanted: false,
+            fetch_wanted: None,
             last: None,
         };
         Self { lanes: handlers.iter().map(lane).collect(), leaving: Vec::new() }
@@ -114,13 +114,15 @@ impl Dispatcher {
     }
 
     /// Asks every handler that a fetch is for, or the one named, to run now; one that runs is joined.
-    pub fn fetch(&mut self, name: Option<&str>) {
+    pub fn fetch(&mut self, name: Option<&str>, trigger: Trigger) {
         for lane in &mut self.lanes {
             let is_wanted = match name {
                 Some(name) => *lane.handler.name == *name && lane.handler.is_command(),
                 None => lane.handler.fetch,
             };
-            lane.fetch_wanted |= is_wanted && lane.running.is_none();
+            if is_wanted && lane.running.is_none() {
+                lane.fetch_wanted.get_or_insert(trigger);
+            }
         }
     }
 
@@ -139,7 +141,7 @@ impl Dispatcher {
         let (run, entries) = store.start(&lane.handler.name);
         lane.schedule.started(trigger, now.instant);
         lane.running = Some(Running { run, since: now });
-        lane.fetch_wanted = false;
+        lane.fetch_wanted = None;
         Start { run, handler: lane.handler.clone(), trigger, entries }
     }
 
@@ -182,8 +184,10 @@ impl Dispatcher {
         if !lane.may_run(popups) || self.is_locked_out(at) {
             return Due::Never;
         }
+        if let Some(trigger) = lane.fetch_wanted {
+            return Due::Now(trigger);
+        }
         match lane.schedule.due(now.instant) {
-            _ if lane.fetch_wanted => Due::Now(Trigger::Fetch),
             Due::Now(Trigger::Event) if !store.is_waiting(&lane.handler.name) => Due::Never,
             due => due,
         }

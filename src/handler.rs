@@ -151,7 +151,10 @@ impl Default for Limit {
 pub enum Trigger {
     Event,
     Periodic,
+    /// A person asked for it.
     Fetch,
+    /// Something may have been missed.
+    Resume,
 }
 
 impl Trigger {
@@ -160,6 +163,7 @@ impl Trigger {
             Self::Event => "event",
             Self::Periodic => "periodic",
             Self::Fetch => "fetch",
+            Self::Resume => "resume",
         }
     }
 }

@@ -52,5 +52,6 @@ pub mod dispatcher;
 pub mod popups;
 pub mod listener;
 pub mod watcher;
+pub mod tunnel;
 pub mod app;
 pub mod cli;

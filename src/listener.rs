@@ -11,6 +11,7 @@ mod connections;
 mod framing;
 mod gate;
 mod password;
+mod probes;
 mod socket;
 mod tls;
 
@@ -28,8 +29,11 @@ use body::Budget;
 use connections::Connections;
 use gate::Rules;
 use password::Password;
+use probes::Probes;
 use socket::Socket;
 
+pub use gate::PROBE;
+pub use probes::Awaited;
 pub use tls::Identity;
 
 const MAX_HEAD: usize = 16 * 1024;
@@ -60,6 +64,7 @@ pub struct Doors(Arc<Inner>);
 struct Inner {
     shared: RwLock<Arc<Shared>>,
     connections: Connections,
+    probes: Probes,
     /// Told when a password that wasn't to be had is needed.
     password_wanted: Notify,
 }
@@ -80,6 +85,7 @@ impl Doors {
         Self(Arc::new(Inner {
             shared: RwLock::new(Arc::new(Shared::new(config, identity, knocks, None))),
             connections: Connections::default(),
+            probes: Probes::default(),
             password_wanted: Notify::new(),
         }))
     }
@@ -105,6 +111,16 @@ impl Doors {
     /// Resolves when a request needs a password that was not to be had before.
     pub async fn password_wanted(&self) {
         self.0.password_wanted.notified().await;
+    }
+
+    /// A word that only we know, and that is waited for, as the end of the path of a request.
+    pub fn expect(&self) -> Option<Awaited> {
+        self.0.probes.expect()
+    }
+
+    /// The certificate that we show; none where we speak plain HTTP.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.shared().rules.identity()
     }
 
     fn shared(&self) -> Arc<Shared> {

@@ -22,6 +22,8 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const SECOND_TRY: Duration = Duration::from_secs(1);
 /// Nothing tells us when the last of a group ends whose first is gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
+/// As long as a timer can be.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// So much of the end of each output is kept.
 pub const TAIL_BYTES: usize = 4096;
 
@@ -35,6 +37,15 @@ pub struct Job {
     pub timeout: Duration,
     /// What the program may read; it need not.
     pub stdin: Vec<u8>,
+    /// Whether it is killed when we are, however that happens. Such a one reads nothing.
+    pub dies_with_us: bool,
+}
+
+impl Job {
+    /// Of these words alone, for as long as it takes.
+    pub fn new(words: Vec<String>) -> Self {
+        Self { words, environment: Vec::new(), timeout: FOREVER, stdin: Vec::new(), dies_with_us: false }
+    }
 }
 
 /// How a run of a program ended.
@@ -105,7 +116,9 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
     if let Some(id) = child.id() {
         started(GroupId::of(id));
     }
-    feed(&mut child, job.stdin);
+    if !job.dies_with_us {
+        feed(&mut child, job.stdin);
+    }
     let output = tokio::spawn(read_output(child.stdout.take(), child.stderr.take(), tails.clone()));
     let mut unfinished = Unfinished(Some(&group));
     let exit = tokio::select! {
@@ -130,7 +143,10 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
 }
 
 fn spawn(job: &Job) -> io::Result<Child> {
-    let mut command = command(&job.words);
+    let mut command = match job.dies_with_us {
+        true => leash::command(&job.words)?,
+        false => command(&job.words),
+    };
     for (name, value) in &job.environment {
         match value {
             Some(value) => command.env(name, value),
@@ -297,6 +313,91 @@ pub fn own_earlier_with(argument: &str) -> usize {
 #[cfg(not(target_os = "linux"))]
 pub fn own_earlier_with(_argument: &str) -> usize {
     0
+}
+
+pub use leash::hold;
+
+/// Programs that die with us, even where we are killed. A process can ask that of the system only for itself, so we
+/// start ourselves in a small role, and that becomes the program; where the system has no such thing, it stays and
+/// watches.
+#[cfg(unix)]
+mod leash {
+    use super::*;
+
+    /// The hidden command that [`hold`] is.
+    const COMMAND: &str = "hold";
+
+    pub fn command(words: &[String]) -> io::Result<Command> {
+        // By this name it is the same program, also when an update has replaced the file.
+        let ourselves = match cfg!(target_os = "linux") {
+            true => "/proc/self/exe".to_owned(),
+            false => std::env::current_exe()?.to_string_lossy().into_owned(),
+        };
+        let role = [ourselves, COMMAND.to_owned(), std::process::id().to_string(), "--".to_owned()];
+        let mut command = super::command(&[&role, words].concat());
+        if !cfg!(target_os = "linux") {
+            // Closed by the system when we are gone.
+            command.stdin(Stdio::piped());
+        }
+        Ok(command)
+    }
+
+    /// Becomes the program, which the system kills when the process `parent` ends. Gives why that failed.
+    #[cfg(target_os = "linux")]
+    pub fn hold(parent: u32, words: &[String]) -> String {
+        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+        use std::os::unix::process::CommandExt;
+        if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
+            return error.to_string();
+        }
+        let is_there = getppid().is_some_and(|found| u32::try_from(found.as_raw_nonzero().get()) == Ok(parent));
+        match (is_there, words.split_first()) {
+            (true, Some((program, arguments))) => {
+                describe(program, &std::process::Command::new(program).args(arguments).exec())
+            }
+            _ => "nobody waits for it".to_owned(),
+        }
+    }
+
+    /// Runs the program, and kills it when our input ends.
+    #[cfg(not(target_os = "linux"))]
+    pub fn hold(_parent: u32, words: &[String]) -> String {
+        use std::io::Read;
+        let Some((program, arguments)) = words.split_first() else { return "nothing to run".to_owned() };
+        let child = std::process::Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
+        let mut child = match child {
+            Ok(child) => child,
+            Err(error) => return describe(program, &error),
+        };
+        let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        std::thread::spawn(move || {
+            let _ = std::io::stdin().read(&mut [0]);
+            if let Some(id) = id {
+                // One that has ended already is what was wanted.
+                let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+            }
+        });
+        match child.wait() {
+            Ok(status) => std::process::exit(status.code().unwrap_or(1)),
+            Err(error) => error.to_string(),
+        }
+    }
+}
+
+/// No such thing here: it ends with us as long as we end by ourselves.
+#[cfg(not(unix))]
+mod leash {
+    use super::*;
+
+    pub fn command(words: &[String]) -> io::Result<Command> {
+        let mut command = super::command(words);
+        command.kill_on_drop(true);
+        Ok(command)
+    }
+
+    pub fn hold(_parent: u32, _words: &[String]) -> String {
+        "nothing needs this here".to_owned()
+    }
 }
 
 /// Starts a program that outlives us and reads this, all of which is there when it starts. Needs no runtime.
@@ -466,12 +567,7 @@ mod tests {
     use super::*;
 
     fn shell(script: &str, timeout: Duration) -> Job {
-        Job {
-            words: vec!["/bin/sh".into(), "-c".into(), script.into()],
-            environment: Vec::new(),
-            timeout,
-            stdin: Vec::new(),
-        }
+        Job { timeout, ..Job::new(vec!["/bin/sh".into(), "-c".into(), script.into()]) }
     }
 
     async fn run_shell(script: &str, timeout: Duration) -> Ended {
@@ -498,8 +594,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_program_says_what_to_do() {
-        let job =
-            Job { words: vec!["/nonexistent/fdm".into()], environment: Vec::new(), timeout: LONG, stdin: Vec::new() };
+        let job = Job::new(vec!["/nonexistent/fdm".into()]);
         let (_stop, stopped) = watch::channel(false);
         let Exit::NotStarted(why) = run(job, |_| {}, stopped).await.exit else { panic!("it started") };
         assert!(why.starts_with("`/nonexistent/fdm` not found."), "{why}");

@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EntryId, Event, EventKind, Subject};
 use crate::mime;
-use crate::status::{HandlerStatus, Mailbox, Paused, Status};
+use crate::status::{HandlerStatus, Mailbox, Paused, Status, TunnelState, TunnelStatus};
 
 pub const VERSION: u32 = 1;
 
@@ -214,6 +214,9 @@ pub struct StatusJson {
     /// Whether what is accepted survives a crash.
     pub record: RecordJson,
     pub handlers: Vec<HandlerJson>,
+    /// The mail servers' ways to us, as far as they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tunnels: Vec<TunnelJson>,
     pub problems: Vec<String>,
     /// The newest event that is worth a line.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -233,6 +236,19 @@ pub enum RecordJson {
     Disk,
     #[default]
     Memory,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TunnelJson {
+    /// Absent for one that is kept up outside of us.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// `connecting`, `up`, `down`, `asleep`.
+    pub state: String,
+    pub since: Timestamp,
+    /// Why it is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -273,6 +289,15 @@ impl StatusJson {
             folder: mailbox.folder.clone(),
             unseen: mailbox.unseen,
         };
+        let tunnel = |tunnel: &TunnelStatus| TunnelJson {
+            host: tunnel.name.clone(),
+            state: tunnel.state.word().to_owned(),
+            since: tunnel.since,
+            why: match &tunnel.state {
+                TunnelState::Down(why) => Some(why.clone()),
+                _ => None,
+            },
+        };
         Self {
             schema: VERSION,
             new: status.new,
@@ -287,6 +312,7 @@ impl StatusJson {
             listening,
             record,
             handlers: status.handlers.iter().map(handler).collect(),
+            tunnels: status.tunnels.iter().map(tunnel).collect(),
             problems: status.problems.clone(),
             newest: status.recent.first().map(|recent| match recent.what.as_str() {
                 "" => recent.who.clone(),

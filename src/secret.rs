@@ -46,7 +46,7 @@ pub fn of_file(file: &Path) -> Result<String, String> {
 
 async fn of_command(words: Vec<String>, stop: watch::Receiver<bool>) -> Result<String, String> {
     let program = words.first().cloned().unwrap_or_default();
-    let job = Job { words, environment: Vec::new(), timeout: PATIENCE, stdin: Vec::new() };
+    let job = Job { timeout: PATIENCE, ..Job::new(words) };
     let ended = process::run(job, |_| {}, stop).await;
     let failed = |why: String| format!("no password: `auth.pass_command` {program}: {why}");
     match ended.exit {

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::clock::time_of_day;
 use crate::event::EntryId;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,6 +19,7 @@ pub struct Status {
     /// How many recent lines the menu has room for.
     pub recent_slots: usize,
     pub handlers: Vec<HandlerStatus>,
+    pub tunnels: Vec<TunnelStatus>,
     pub problems: Vec<String>,
     /// Where the configuration is, if it is in a file.
     pub has_configuration: bool,
@@ -66,6 +68,51 @@ pub struct Recent {
     pub what: String,
     /// New mail that nobody has read, where that would be told.
     pub is_unread: bool,
+}
+
+/// The mail server's way to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TunnelStatus {
+    /// Its host; none for one that is kept up outside of us.
+    pub name: Option<String>,
+    pub state: TunnelState,
+    pub since: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TunnelState {
+    Connecting,
+    Up,
+    /// And why, safe to show.
+    Down(String),
+    /// Until the machine is awake again.
+    Asleep,
+}
+
+impl TunnelStatus {
+    /// `Tunnel to mail.example.org`.
+    pub fn title(&self) -> String {
+        self.name.as_ref().map_or("Tunnel".to_owned(), |name| format!("Tunnel to {name}"))
+    }
+
+    /// What is wrong with it, if anything is.
+    pub fn problem(&self) -> Option<String> {
+        match &self.state {
+            TunnelState::Down(why) => Some(format!("{}: down since {}: {why}", self.title(), time_of_day(self.since))),
+            _ => None,
+        }
+    }
+}
+
+impl TunnelState {
+    pub const fn word(&self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Up => "up",
+            Self::Down(_) => "down",
+            Self::Asleep => "asleep",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -19,6 +19,7 @@ impl App {
             Request::Fetch { handlers } => return self.fetch_and_wait(&handlers, reply, effects),
             Request::Reload => return effects.push(Effect::Reload { asked: Asked::ByUser, reply: Some(reply) }),
             Request::Status | Request::Follow => Reply::status(self.status_json()),
+            Request::Probe => return effects.push(Effect::TryTunnels(reply)),
             Request::Pause { seconds } => {
                 let end = seconds.and_then(|seconds| now.wall.checked_add(Duration::from_secs(seconds)).ok());
                 self.pause_until(match (seconds, end) {
@@ -73,7 +74,10 @@ impl App {
         if waiting.is_empty() {
             return effects.push(Effect::Reply(reply, Reply::failed("no handler fetches; add a command handler")));
         }
-        waiting.iter().for_each(|name| self.dispatcher.fetch(Some(name)));
+        if names.is_empty() {
+            self.catch_up.fetched();
+        }
+        waiting.iter().for_each(|name| self.dispatcher.fetch(Some(name), Trigger::Fetch));
         self.fetchers.push(Fetcher { waiting, runs: Vec::new(), reply });
     }
 
@@ -129,6 +133,9 @@ impl App {
         self.config_problems = warnings.iter().map(|problem| problem.message.clone()).collect();
         // What was wrong is mended: nobody need be told any more.
         self.announcement = None;
+        let foreign = self.tunnels.iter().find(|tunnel| tunnel.name.is_none()).cloned();
+        self.tunnels = Self::tunnels_of(&config, &self.tunnels, now);
+        self.tunnels.extend(foreign);
         self.config = config;
     }
 

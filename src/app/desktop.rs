@@ -25,6 +25,8 @@ impl App {
                 let entry = self.popups.closed(slot);
                 self.open(entry, activation_token, effects);
             }
+            DesktopEvent::AboutToSleep => self.about_to_sleep(effects),
+            DesktopEvent::Resumed => self.awake(Duration::ZERO, now, effects),
             DesktopEvent::MenuOpened => self.looked = true,
             DesktopEvent::TrayClicked { activation_token } => {
                 self.looked = true;
@@ -66,7 +68,10 @@ impl App {
         if name.is_none() && !self.config.handlers.iter().any(|handler| handler.fetch) {
             return self.open(None, activation_token, effects);
         }
-        self.dispatcher.fetch(name);
+        if name.is_none() {
+            self.catch_up.fetched();
+        }
+        self.dispatcher.fetch(name, Trigger::Fetch);
     }
 
     fn open(&mut self, entry: Option<EntryId>, activation_token: Option<String>, effects: &mut Vec<Effect>) {

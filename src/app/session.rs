@@ -5,6 +5,7 @@ mod certificate;
 mod listening;
 mod reading;
 mod reloading;
+mod tunnelling;
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ use crate::watcher::Watcher;
 use certificate::Certificate;
 use listening::Listening;
 use reading::Reader;
+use tunnelling::Tunnels;
 
 /// Events that wait for the loop; senders wait beyond that.
 const QUEUE: usize = 64;
@@ -125,6 +127,19 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
             }
         });
     }
+    let (slept, mut sleeps) = mpsc::channel(1);
+    watching.spawn(async move {
+        let mut before = clock::slept();
+        loop {
+            let all = clock::slept_more_than(before).await;
+            if slept.send(all - before).await.is_err() {
+                return;
+            }
+            before = all;
+        }
+    });
+    let (news, mut news_of_tunnels) = mpsc::unbounded_channel();
+    let (tried, mut tries) = mpsc::unbounded_channel();
     // What an earlier life of ours left running ends before it is run again.
     futures_util::future::join_all(loaded.groups.iter().map(GroupId::end)).await;
     if let Some(record) = record.as_mut().filter(|_| !loaded.groups.is_empty()) {
@@ -158,6 +173,8 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         stopping,
         stopped,
         reader: Reader::new(read),
+        tunnels: Tunnels::new(news),
+        tried,
     };
     session.stand();
     session.turn([match session.listening {
@@ -167,6 +184,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     session.report_record();
     session.obtain_password();
     session.report_listener();
+    session.begin_tunnels().await;
 
     while !session.is_stopping() {
         let now = Now::read();
@@ -201,6 +219,9 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 session.renew_certificate();
                 Input::Deadline
             }
+            Some((name, standing)) = news_of_tunnels.recv() => Input::Tunnel { name, standing },
+            Some(reply) = tries.recv() => Input::Tried(reply),
+            Some(slept) = sleeps.recv() => Input::Slept(slept),
             Some((id, read)) = reads.recv() => {
                 session.reader.next();
                 Input::Read { id, read }
@@ -223,6 +244,8 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     }
 
     watching.shutdown().await;
+    // Before the listener: what is at the tunnel's end must be ours as long as it stands.
+    session.tunnels.end().await;
     let mut leaving = session.listening.take().map(|listening| Box::pin(listening.close()));
     let farewell = async {
         while leaving.is_some() || !session.runs.is_empty() || !session.obtaining.is_empty() {
@@ -326,6 +349,9 @@ struct Session {
     stopping: watch::Sender<bool>,
     stopped: watch::Receiver<bool>,
     reader: Reader,
+    tunnels: Tunnels,
+    /// Told when the tunnels have been tried.
+    tried: mpsc::UnboundedSender<oneshot::Sender<Reply>>,
 }
 
 /// When the record is next put in order: in the first quiet moment, and under load now and then.
@@ -453,6 +479,12 @@ impl Session {
         }
     }
 
+    async fn begin_tunnels(&mut self) {
+        if let Some(listening) = &self.listening {
+            self.tunnels.begin(&self.config, listening).await;
+        }
+    }
+
     /// Tells the decisions what we stand on.
     fn stand(&mut self) {
         let listening = self.listening.iter().flat_map(Listening::urls).collect();
@@ -500,6 +532,17 @@ impl Session {
                 }
             }
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
+            Effect::HoldTunnels => self.tunnels.hold(),
+            Effect::WakeTunnels => self.tunnels.wake(),
+            Effect::TryTunnels(reply) => {
+                let (looks, tried) = (self.tunnels.look(), self.tried.clone());
+                tokio::spawn(async move {
+                    looks.await;
+                    // At our end nobody answers any more.
+                    let _ = tried.send(reply);
+                });
+            }
+            Effect::Power(request) => self.link.power(request),
             Effect::Reload { asked, reply } => self.reloads.push((asked, reply)),
             Effect::Stop => {
                 self.stopping.send_replace(true);

@@ -10,7 +10,7 @@ use super::PATIENCE;
 use crate::clock::time_of_day;
 use crate::control::{Next, Reply, Request};
 use crate::desktop::note::escape_markup;
-use crate::schema::{HandlerJson, RecordJson, StatusJson};
+use crate::schema::{HandlerJson, RecordJson, StatusJson, TunnelJson};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -103,9 +103,15 @@ fn lines(status: &StatusJson) -> Vec<String> {
         RecordJson::Disk => "events are kept on disk".to_owned(),
         RecordJson::Memory => "events are kept in memory only".to_owned(),
     });
+    lines.extend(status.tunnels.iter().map(tunnel));
     lines.extend(status.handlers.iter().map(handler));
     lines.extend(status.problems.iter().map(|problem| format!("problem: {problem}")));
     lines
+}
+
+fn tunnel(tunnel: &TunnelJson) -> String {
+    let title = tunnel.host.as_ref().map_or("tunnel".to_owned(), |host| format!("tunnel to {host}"));
+    format!("{title}: {} since {}", tunnel.state, time_of_day(tunnel.since))
 }
 
 fn handler(handler: &HandlerJson) -> String {

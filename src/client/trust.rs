@@ -16,22 +16,34 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, Signatur
 
 /// Trusts these certificates (PEM), or the system's.
 pub fn config(roots: Option<&[u8]>) -> io::Result<ClientConfig> {
-    let mut store = RootCertStore::empty();
     let mut given = Vec::new();
-    match roots {
+    let roots = match roots {
         Some(pem) => {
             for certificate in CertificateDer::pem_slice_iter(pem) {
                 given.push(certificate.map_err(io::Error::other)?);
             }
-            store.add_parsable_certificates(given.iter().cloned());
+            given.clone()
         }
-        None => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
+        None => rustls_native_certs::load_native_certs().certs,
+    };
+    build(roots, given, Whose::TheHosts)
+}
+
+/// Trusts this certificate alone, whatever name it has.
+pub fn pinned(certificate: CertificateDer<'static>) -> io::Result<ClientConfig> {
+    build(vec![certificate.clone()], vec![certificate], Whose::Anybodys)
+}
+
+fn build(
+    roots: Vec<CertificateDer<'static>>,
+    given: Vec<CertificateDer<'static>>,
+    whose: Whose,
+) -> io::Result<ClientConfig> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider.clone());
-    let verifier = Verifier { by_root: verifier.build().map_err(io::Error::other)?, given };
+    let verifier = Verifier { by_root: verifier.build().map_err(io::Error::other)?, given, whose };
     let config = ClientConfig::builder_with_provider(provider);
     let config = config.with_safe_default_protocol_versions().map_err(io::Error::other)?;
     Ok(config.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
@@ -41,6 +53,14 @@ pub fn config(roots: Option<&[u8]>) -> io::Result<ClientConfig> {
 struct Verifier {
     by_root: Arc<WebPkiServerVerifier>,
     given: Vec<CertificateDer<'static>>,
+    whose: Whose,
+}
+
+/// Whose name a certificate that was given must have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    TheHosts,
+    Anybodys,
 }
 
 impl ServerCertVerifier for Verifier {
@@ -54,7 +74,9 @@ impl ServerCertVerifier for Verifier {
     ) -> Result<ServerCertVerified, Error> {
         if self.given.contains(certificate) {
             // The one that was given: whose it is needs no proof, but it must be this server's.
-            verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+            if self.whose == Whose::TheHosts {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+            }
             return Ok(ServerCertVerified::assertion());
         }
         self.by_root.verify_server_cert(certificate, intermediates, name, ocsp, now)

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 
-use super::Config;
+use super::{Config, tunnel};
 use crate::document::{Table, Value};
 use crate::handler::parse_network;
 use crate::problem::Problem;
@@ -20,7 +20,9 @@ pub enum Address {
 }
 
 impl Address {
-    pub const DEFAULT: Self = Self::Tcp(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 12525));
+    pub const DEFAULT_PORT: u16 = 12525;
+    pub const DEFAULT: Self =
+        Self::Tcp(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), Self::DEFAULT_PORT));
 
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.strip_prefix("unix:") {
@@ -68,7 +70,7 @@ pub(super) fn everywhere() -> Vec<IpNet> {
 }
 
 pub(super) fn read_listen(root: &Table<'_, '_>) -> Vec<Address> {
-    let Some(value) = root.get("listen") else { return vec![Address::DEFAULT] };
+    let Some(value) = root.get("listen") else { return vec![unsaid(root)] };
     let given = value.each_string(Address::parse).unwrap_or_else(|| vec![Address::DEFAULT]);
     if given.is_empty() {
         value.fail::<()>(Problem::error("`listen` names nothing to listen on"));
@@ -78,6 +80,20 @@ pub(super) fn read_listen(root: &Table<'_, '_>) -> Vec<Address> {
         value.fail::<()>(Problem::error("`listen` names an address twice"));
     }
     given
+}
+
+/// Where nothing is said. What comes through a tunnel of ours needs no port, which others of this machine could reach.
+fn unsaid(root: &Table<'_, '_>) -> Address {
+    match crate::paths::runtime_directory() {
+        Some(directory) if cfg!(unix) && tunnel::is_wanted(root) => Address::Unix(directory.join("push.sock")),
+        _ => Address::DEFAULT,
+    }
+}
+
+/// Whether `allow` leaves out this machine.
+pub(super) fn lacks_loopback(allow: &[IpNet]) -> bool {
+    let covers = |ip: IpAddr| allow.iter().any(|network| network.contains(&ip));
+    !covers(std::net::Ipv4Addr::LOCALHOST.into()) && !covers(std::net::Ipv6Addr::LOCALHOST.into())
 }
 
 /// Who may notify where nothing is said: this machine's own programs, or who knows the password.

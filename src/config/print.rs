@@ -34,6 +34,10 @@ impl Display for Config {
                 writeln!(f, "periodic_reload = {}", duration(period))?;
             }
         }
+        for tunnel in &self.tunnels {
+            writeln!(f, "\n[[tunnel]]\nhost = {}\nremote = {}", quoted(&tunnel.host), quoted(tunnel.remote))?;
+            writeln!(f, "ssh = {}\noptions = {}", quoted(&tunnel.ssh), list(&tunnel.options))?;
+        }
         let log = &self.log;
         writeln!(f, "\n[log]\nmax_level = {}", quoted(log.max_level.as_str().to_lowercase()))?;
         writeln!(f, "format = {}", quoted(name_of(&LogFormat::NAMES, log.format)))?;
@@ -155,7 +159,7 @@ mod tests {
     fn what_is_printed_means_the_same_again() {
         let written = "listen = [\"[::1]:7\", \"unix:/x y\"]\nallow = [\"10.0.0.0/8\"]\nhosts = [\"a.example\"]\nendpoint = \"/x\"\n\
             max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[auth]\nuser = \"u\"\npass_command = \"pass 'my mail'\"\n\
-            [tls]\ncert = \"/c\"\nkey = \"/k\"\nperiodic_reload = \"1d\"\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
+            [tls]\ncert = \"/c\"\nkey = \"/k\"\nperiodic_reload = \"1d\"\n[[tunnel]]\nhost = \"a\"\nremote = \"[::1]:9\"\nssh = \"/x\"\noptions = [\"-p\", \"7 \\\"8\"]\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
             ansi = true\ntimestamp = true\ntarget = true\nlevel = true\n[tray]\nenabled = false\nclick = \"pause\"\n\
             open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n[pause]\nquiet_hours = [\"22:00-07:00\", \"12:30-13:00\"]\n\
             [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"

@@ -4,7 +4,7 @@ use std::iter;
 
 use crate::clock::time_of_day;
 use crate::mime::shorten;
-use crate::status::{HandlerStatus, Paused, Recent, Status};
+use crate::status::{HandlerStatus, Paused, Recent, Status, TunnelStatus};
 
 use super::{Choice, PauseFor};
 
@@ -99,6 +99,9 @@ pub fn menu(status: &Status) -> Vec<Entry> {
         entries: status.handlers.iter().map(handler_entry).collect(),
     });
     entries.extend(pause(status));
+    let tunnels = status.tunnels.iter().map(|tunnel| Entry::Label(shorten(&tunnel_line(tunnel), PROBLEM_LINE)));
+    let slots = status.tunnels.len().max(1);
+    entries.extend(tunnels.chain(iter::repeat(Entry::Hidden)).take(slots));
     let problems = status.problems.iter().map(|problem| Entry::Label(format!("⚠ {}", shorten(problem, PROBLEM_LINE))));
     entries.extend(problems.chain(iter::repeat(Entry::Hidden)).take(PROBLEM_LINES));
     entries.push(Entry::Separator);
@@ -157,6 +160,10 @@ fn handler_entry(handler: &HandlerStatus) -> Entry {
     }
 }
 
+fn tunnel_line(tunnel: &TunnelStatus) -> String {
+    format!("{}: {} since {}", tunnel.title(), tunnel.state.word(), time_of_day(tunnel.since))
+}
+
 fn pause(status: &Status) -> [Entry; 2] {
     let (state, resume) = match status.paused {
         Some(paused) => (paused_line(paused), action("Resume notifications", Choice::Resume)),
@@ -184,7 +191,7 @@ fn paused_line(paused: Paused) -> String {
 mod tests {
     use super::*;
     use crate::event::EntryId;
-    use crate::status::LastRun;
+    use crate::status::{LastRun, TunnelState};
     use jiff::Timestamp;
 
     fn text(entries: &[Entry]) -> String {
@@ -212,6 +219,10 @@ mod tests {
         }
     }
 
+    fn tunnel(state: TunnelState) -> TunnelStatus {
+        TunnelStatus { name: Some("mail".into()), state, since: at(0) }
+    }
+
     fn busy() -> Status {
         Status {
             new: 2,
@@ -224,6 +235,7 @@ mod tests {
             }],
             recent_slots: 3,
             handlers: vec![fetch(false)],
+            tunnels: vec![tunnel(TunnelState::Up)],
             problems: vec!["fetch: exit 1".into()],
             has_configuration: true,
             ..Status::default()
@@ -239,6 +251,7 @@ mod tests {
                 "(2 new messages)\nFetch now\nOpen mail\n---\n{clock}  Jörg — a_b & c\n---\n\
                  Handlers > fetch: exit 1 at {clock}: no route\n\
                  Pause notifications > For 30 minutes | For 1 hour | Until tomorrow | Until resumed\n\
+                 (Tunnel to mail: up since {clock})\n\
                  (⚠ fetch: exit 1)\n---\nOpen configuration\nReload configuration\nQuit"
             )
         );

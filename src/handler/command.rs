@@ -77,7 +77,8 @@ impl Command {
             Stdin::Events => batch.events.iter().flat_map(|told| line(told).into_bytes()).collect(),
             Stdin::Nothing => Vec::new(),
         };
-        Job { words: self.words.clone(), environment: environment(filter, batch), timeout: self.timeout, stdin }
+        let job = Job::new(self.words.clone());
+        Job { environment: environment(filter, batch), timeout: self.timeout, stdin, ..job }
     }
 }
 

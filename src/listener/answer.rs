@@ -36,6 +36,10 @@ async fn receive(State(doors): State<Doors>, request: Request) -> Response {
     let left = || shared.timeout.saturating_sub(began.elapsed());
     let answer = match admitted(&head, &doors, &shared, &peer, left()).await {
         Ok(Target::Alive) => Ok(StatusCode::NO_CONTENT.into_response()),
+        Ok(Target::Probe { nonce }) => match doors.0.probes.arrived(&nonce) {
+            true => Ok(StatusCode::NO_CONTENT.into_response()),
+            false => Err(gate::nothing_here(&shared.rules)),
+        },
         Ok(Target::Notify { format }) => {
             let date = head.headers.get(header::DATE).map(|date| date.as_bytes());
             let taken = timeout(left(), take_in(&shared, format, date, body, &peer)).await;

@@ -23,6 +23,10 @@ pub enum Target {
     },
     /// Somebody wants to know whether we live.
     Alive,
+    /// We ourselves want to know whether a way leads here, and told nobody else this word.
+    Probe {
+        nonce: String,
+    },
 }
 
 /// Why a request goes no further.
@@ -89,6 +93,8 @@ impl Rules {
     }
 }
 
+/// A nonce follows.
+pub const PROBE: &str = "/healthz/";
 const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
 
 /// Whether a password can make a difference: not to other networks, and not to browsers.
@@ -116,29 +122,34 @@ pub fn judge(head: &Parts, peer: Option<IpAddr>, proven: Option<bool>, rules: &R
     }
     let path = head.uri.path();
     let (methods, target): (&[Method], _) = match path {
-        "/healthz" => (&[Method::GET, Method::HEAD], None),
-        _ if path == rules.endpoint => (&[Method::PUT, Method::POST], Some(())),
+        "/healthz" => (&[Method::GET, Method::HEAD], Some(Target::Alive)),
+        _ if path == rules.endpoint => (&[Method::PUT, Method::POST], None),
+        _ if path.starts_with(PROBE) => {
+            (&[Method::GET], Some(Target::Probe { nonce: path.trim_start_matches(PROBE).to_owned() }))
+        }
         _ => {
-            return Err(Refusal::new(
-                StatusCode::NOT_FOUND,
-                format!("nothing is here; the endpoint is {}", rules.endpoint),
-            ));
+            return Err(nothing_here(rules));
         }
     };
     if !methods.contains(&head.method) {
-        let allowed = if target.is_some() { "PUT, POST" } else { "GET, HEAD" };
+        let allowed = if target.is_none() { "PUT, POST" } else { "GET, HEAD" };
         return Err(Refusal {
             allowed,
             ..Refusal::new(StatusCode::METHOD_NOT_ALLOWED, format!("the methods here are {allowed}"))
         });
     }
-    if proven == Some(false) {
+    // The word in a probe is its password: it goes through other hands, where ours has no business.
+    if proven == Some(false) && !matches!(target, Some(Target::Probe { .. })) {
         return Err(Refusal::new(StatusCode::UNAUTHORIZED, "the user or password is missing or wrong"));
     }
     match target {
-        None => Ok(Target::Alive),
-        Some(()) => check_body(&head.headers, rules.max_body),
+        Some(target) => Ok(target),
+        None => check_body(&head.headers, rules.max_body),
     }
+}
+
+pub fn nothing_here(rules: &Rules) -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, format!("nothing is here; the endpoint is {}", rules.endpoint))
 }
 
 /// Type, encoding and length of what is about to come.
@@ -239,7 +250,7 @@ mod tests {
     fn status(config: &str, request: &str) -> u16 {
         match judged(config, "127.0.0.1", request) {
             Ok(Target::Notify { .. }) => 200,
-            Ok(Target::Alive) => 204,
+            Ok(Target::Alive | Target::Probe { .. }) => 204,
             Err(status) => status,
         }
     }
@@ -308,6 +319,7 @@ mod tests {
         assert_eq!(with("PUT /notify", ""), 401);
         assert_eq!(with("GET /healthz", ""), 401);
         assert_eq!(with("GET /healthz", &good), 204);
+        assert_eq!((with("GET /healthz/0f", ""), with("POST /healthz/0f", "")), (204, 405), "its word is its password");
         assert_eq!(with("PUT /notify?x=y", &good), 200);
         assert_eq!(with("PUT /notify", "content-type: text/html"), 401);
         assert_eq!(with("PUT /notify", &format!("{good}\ncontent-type: text/html")), 415);

@@ -62,6 +62,10 @@ impl Identity {
         Ok(Self { config: Arc::new(config), certificate, warnings })
     }
 
+    pub fn certificate(&self) -> CertificateDer<'static> {
+        self.certificate.clone()
+    }
+
     /// Whether the certificate is for a host.
     pub fn names(&self, host: &str) -> bool {
         let name = ServerName::try_from(host);

@@ -31,6 +31,7 @@ impl Session {
         let config = Arc::new(config);
         let certificate = self.certificate_for(&config).map_err(|problem| vec![problem])?;
         let identity = certificate.as_ref().map(Certificate::identity);
+        self.tunnels.end_unwanted(&config, self.listening.as_ref()).await;
         let opened = match &mut self.listening {
             Some(listening) => listening.change(&config, identity).await,
             None => match Listening::open(&config, identity, &self.knock).await {
@@ -43,7 +44,10 @@ impl Session {
         };
         // Where old addresses could not be had again either, there are fewer now.
         self.stand();
-        opened.map_err(|error| vec![Problem::error(format!("{error:#}"))])?;
+        if let Err(error) = opened {
+            self.begin_tunnels().await;
+            return Err(vec![Problem::error(format!("{error:#}"))]);
+        }
         self.certificate = certificate;
         if self.wanted.tray && self.config.tray.enabled && !config.tray.enabled {
             self.link.send(Request::HideTray);
@@ -53,6 +57,7 @@ impl Session {
             record.retain(config.history);
         }
         self.config = config.clone();
+        self.begin_tunnels().await;
         self.obtain_password();
         self.report_listener();
         self.stand();

@@ -1,0 +1,151 @@
+//! The tunnels that are kept up: begun, changed and ended with the configuration and the listeners.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::listening::Listening;
+use crate::config::{Address, Config, Tunnel as Wish};
+use crate::paths;
+use crate::tunnel::{Standing, Tunnel, Wanted};
+
+/// ssh that is asked to end does so at once, or is killed after two seconds.
+const FAREWELL: Duration = Duration::from_secs(3);
+/// The socket of one that is kept up outside of us.
+const FOREIGN: &str = "tunnel.sock";
+
+/// A tunnel's name, absent for one that is kept up outside of us, and how it stands, absent where there is none.
+pub type News = (Option<String>, Option<Standing>);
+
+pub struct Tunnels {
+    kept: Vec<Kept>,
+    foreign: Option<Tunnel>,
+    news: mpsc::UnboundedSender<News>,
+}
+
+struct Kept {
+    wish: Wish,
+    target: Address,
+    name: String,
+    /// Of its probes.
+    socket: Address,
+    tunnel: Tunnel,
+}
+
+impl Tunnels {
+    pub fn new(news: mpsc::UnboundedSender<News>) -> Self {
+        Self { kept: Vec::new(), foreign: None, news }
+    }
+
+    /// Ends those that another configuration doesn't have, or whose listener it takes away: nobody else may get what
+    /// comes through them.
+    pub async fn end_unwanted(&mut self, config: &Config, listening: Option<&Listening>) {
+        let is_wanted = |kept: &Kept| {
+            let is_kept = listening.is_some_and(|listening| listening.stays(&kept.target, config));
+            is_kept && config.tunnels.contains(&kept.wish) && kept.name == config.name_of(&kept.wish)
+        };
+        let (wanted, unwanted) = std::mem::take(&mut self.kept).into_iter().partition(is_wanted);
+        self.kept = wanted;
+        end_all(unwanted).await;
+    }
+
+    /// Begins those that are not there yet; ends those that lead to another listener.
+    pub async fn begin(&mut self, config: &Config, listening: &Listening) {
+        let Some(target) = listening.tunnels_end() else { return };
+        let (right, wrong) = std::mem::take(&mut self.kept).into_iter().partition(|kept| kept.target == target);
+        self.kept = right;
+        end_all(wrong).await;
+        for wish in &config.tunnels {
+            if self.kept.iter().any(|kept| kept.wish == *wish) {
+                continue;
+            }
+            let Some(socket) = self.free_socket() else {
+                tracing::warn!("there is no place for the tunnels' sockets");
+                return;
+            };
+            let name = config.name_of(wish);
+            let wanted = Wanted {
+                config: wish.clone(),
+                target: target.clone(),
+                socket: socket.clone(),
+                doors: listening.doors().clone(),
+            };
+            let tunnel = Tunnel::keep(wanted, self.tell(Some(name.clone())));
+            self.kept.push(Kept { wish: wish.clone(), target: target.clone(), name, socket, tunnel });
+        }
+        match (config.tunnels.is_empty(), foreign_socket()) {
+            (true, Some(socket)) if self.foreign.is_none() => {
+                self.foreign = Some(Tunnel::watch(&socket, listening.doors().clone(), self.tell(None)));
+            }
+            (false, _) => {
+                if let Some(foreign) = self.foreign.take() {
+                    foreign.end().await;
+                    let _ = self.news.send((None, None));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn tell(&self, name: Option<String>) -> impl Fn(Option<Standing>) + Send + 'static {
+        let news = self.news.clone();
+        // At our end nobody listens any more.
+        move |standing| drop(news.send((name.clone(), standing)))
+    }
+
+    fn free_socket(&self) -> Option<Address> {
+        #[cfg(unix)]
+        return (1..).find_map(|number| {
+            let path = paths::runtime_directory()?.join(format!("tunnel-{number}.sock"));
+            let socket = Address::Unix(path);
+            (!self.kept.iter().any(|kept| kept.socket == socket)).then_some(socket)
+        });
+        #[cfg(not(unix))]
+        {
+            // A port that was free a moment ago; where another program has taken it, ssh says so and is started again.
+            let socket = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).ok()?;
+            Some(Address::Tcp(socket))
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Tunnel> {
+        self.kept.iter().map(|kept| &kept.tunnel).chain(&self.foreign)
+    }
+
+    pub fn hold(&self) {
+        self.all().for_each(Tunnel::hold);
+    }
+
+    pub fn wake(&self) {
+        self.all().for_each(Tunnel::wake);
+    }
+
+    /// Tries them all; resolves when that is known.
+    pub fn look(&self) -> impl Future<Output = ()> + Send + 'static {
+        let looks: Vec<_> = self.all().map(Tunnel::look).collect();
+        async move { drop(join_all(looks).await) }
+    }
+
+    /// Resolves when no ssh of ours is left.
+    pub async fn end(&mut self) {
+        if let Some(foreign) = self.foreign.take() {
+            foreign.end().await;
+        }
+        end_all(std::mem::take(&mut self.kept)).await;
+    }
+}
+
+async fn end_all(tunnels: Vec<Kept>) {
+    let ends: Vec<_> = tunnels.into_iter().map(|kept| kept.tunnel.end()).collect();
+    if timeout(FAREWELL, join_all(ends)).await.is_err() {
+        tracing::warn!("ssh does not end");
+    }
+}
+
+fn foreign_socket() -> Option<PathBuf> {
+    cfg!(unix).then(paths::runtime_directory).flatten().map(|directory| directory.join(FOREIGN))
+}

@@ -1,0 +1,106 @@
+//! Whether what the mail server sends arrives: a request of our own, sent the whole way round.
+//!
+//! It goes into a socket of ssh's here, comes out at the mail server, goes where the server's events go, and back
+//! through the tunnel to our listener. Only that it came there counts, not what is answered.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use crate::client;
+use crate::config::Address;
+use crate::listener::{Doors, PROBE};
+
+/// How long a probe may be on its way.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+const MAX_ANSWER: usize = 4096;
+
+/// Why nothing came through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lost {
+    /// There is no such socket: no tunnel, or none that can be tried.
+    NoWay,
+    /// There is one of somebody who has gone.
+    Refused,
+    /// In words for people.
+    Why(String),
+}
+
+impl Lost {
+    pub fn in_words(self) -> String {
+        match self {
+            Self::NoWay | Self::Refused => "ssh is not there".to_owned(),
+            Self::Why(why) => why,
+        }
+    }
+}
+
+/// Sends a request into ssh's socket and looks whether it comes to the listener.
+pub async fn probe(socket: &Address, doors: &Doors) -> Result<(), Lost> {
+    let why = |why: &str| Lost::Why(why.to_owned());
+    let awaited = doors.expect().ok_or_else(|| why("the system has no random numbers"))?;
+    let sent = timeout(PATIENCE, exchange(socket, awaited.nonce(), doors)).await;
+    match (sent, awaited.has_come()) {
+        (Ok(Ok(answer)), true) if !answer.is_empty() => Ok(()),
+        (_, true) => Err(why("what the mail server sends arrives, but not our answers")),
+        (Err(_), false) => Err(why("nothing comes through: no answer in time")),
+        (Ok(Err(error)), false) => match error.kind() {
+            io::ErrorKind::NotFound => Err(Lost::NoWay),
+            io::ErrorKind::ConnectionRefused => Err(Lost::Refused),
+            _ => Err(Lost::Why(format!("nothing comes through: {error}"))),
+        },
+        (Ok(Ok(answer)), false) if answer.is_empty() => {
+            Err(why("nothing comes through: the mail server closes the connection"))
+        }
+        (Ok(Ok(_)), false) => Err(why("on the mail server another program answers in our place")),
+    }
+}
+
+/// What was answered, as far as it matters; empty where nothing was.
+async fn exchange(socket: &Address, nonce: &str, doors: &Doors) -> io::Result<Vec<u8>> {
+    match socket {
+        Address::Tcp(address) => exchange_over(TcpStream::connect(address).await?, nonce, doors).await,
+        #[cfg(unix)]
+        Address::Unix(path) => exchange_over(UnixStream::connect(path).await?, nonce, doors).await,
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+async fn exchange_over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    nonce: &str,
+    doors: &Doors,
+) -> io::Result<Vec<u8>> {
+    match doors.identity() {
+        None => ask(stream, nonce).await,
+        Some(identity) => {
+            let config = client::pinned(identity.certificate())?;
+            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+            let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+            ask(connector.connect(name, stream).await?, nonce).await
+        }
+    }
+}
+
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, nonce: &str) -> io::Result<Vec<u8>> {
+    let request = format!("GET {PROBE}{nonce} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
+    let mut answer = Vec::new();
+    let mut chunk = [0; 512];
+    while answer.len() < MAX_ANSWER && !answer.contains(&b'\n') {
+        match stream.read(&mut chunk).await? {
+            0 => break,
+            count => answer.extend_from_slice(&chunk[..count]),
+        }
+    }
+    Ok(answer)
+}
