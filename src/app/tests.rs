@@ -345,3 +345,134 @@ fn silenced_mail_is_neither_shown_nor_counted() {
     bench.mail("a@x");
     assert_eq!(bench.popups(), ["a@x"]);
 }
+
+const TUNNEL: &str = "[auth]\nuser = \"u\"\npass = \"p\"\n[tunnel]\nhost = \"mail\"\n";
+
+impl Bench {
+    fn tunnel(&mut self, standing: Standing) {
+        self.input(Input::Tunnel { name: Some("mail".into()), standing: Some(standing) });
+    }
+
+    /// What was asked of the power management and the tunnels since the last look.
+    fn orders(&mut self) -> Vec<String> {
+        let (orders, rest) = std::mem::take(&mut self.effects).into_iter().partition(|effect| {
+            matches!(effect, Effect::HoldTunnels | Effect::WakeTunnels | Effect::Power(PowerRequest::ReadyToSleep))
+        });
+        self.effects = rest;
+        let orders: Vec<Effect> = orders;
+        orders.iter().map(|order| format!("{order:?}")).collect()
+    }
+}
+
+#[test]
+fn a_tunnel_is_shown_and_its_silence_is_a_problem() {
+    let mut bench = Bench::new(TUNNEL);
+    let states = |bench: &Bench| {
+        let status = bench.app.status();
+        status.tunnels.iter().map(|tunnel| format!("{}: {}", tunnel.title(), tunnel.state.word())).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&bench), ["Tunnel to mail: connecting"]);
+    assert_eq!(bench.icon(), IconState::Idle);
+    bench.tunnel(Standing::Down("no route".into()));
+    assert_eq!((states(&bench), bench.icon()), (vec!["Tunnel to mail: down".to_owned()], IconState::Problem));
+    assert!(bench.app.status().problems[0].starts_with("Tunnel to mail: down since "));
+    let since = bench.app.status().tunnels[0].since;
+    bench.after(10);
+    bench.tunnel(Standing::Down("refused".into()));
+    assert_eq!(bench.app.status().tunnels[0].since, since, "another reason is no other outage");
+    bench.tunnel(Standing::Up { gap: None });
+    assert_eq!((states(&bench), bench.icon()), (vec!["Tunnel to mail: up".to_owned()], IconState::Idle));
+}
+
+#[test]
+fn what_may_have_been_missed_is_fetched_once_the_tunnel_is_up() {
+    let mut bench = Bench::new(&format!("{TUNNEL}{FETCH}"));
+    bench.tunnel(Standing::Up { gap: None });
+    let [run] = bench.runs()[..] else { panic!("one run") };
+    bench.ends(run, Exit::Code(0));
+    for gap in [40, 10, 50] {
+        bench.after(gap);
+        bench.tunnel(Standing::Down("x".into()));
+        bench.tunnel(Standing::Up { gap: Some(Duration::from_secs(gap)) });
+    }
+    assert_eq!(bench.runs(), []);
+    assert!(bench.app.deadline(bench.now).is_some());
+    bench.after(300 - 100);
+    assert_eq!(bench.runs().len(), 1, "for both");
+}
+
+#[test]
+fn the_machine_sleeps_when_all_connections_have_ended_and_not_before() {
+    let mut bench = Bench::new(&format!("{TUNNEL}{FETCH}"));
+    bench.tunnel(Standing::Up { gap: None });
+    let [run] = bench.runs()[..] else { panic!("one run") };
+    bench.ends(run, Exit::Code(0));
+    assert!(
+        bench
+            .effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Power(PowerRequest::Watch { sleep: true, hold: true })))
+    );
+    bench.after(400);
+    bench.desktop(DesktopEvent::AboutToSleep);
+    assert_eq!(bench.orders(), ["HoldTunnels"]);
+    bench.tunnel(Standing::Asleep);
+    assert_eq!(bench.orders(), ["Power(ReadyToSleep)"]);
+    assert_eq!(bench.icon(), IconState::Idle, "it is no problem");
+    bench.desktop(DesktopEvent::Resumed);
+    assert_eq!(bench.orders(), ["WakeTunnels"]);
+    bench.after(20);
+    assert_eq!(bench.runs(), [], "the network is not there yet");
+    bench.tunnel(Standing::Up { gap: Some(Duration::from_secs(21)) });
+    assert_eq!(bench.runs().len(), 1);
+}
+
+#[test]
+fn without_a_tunnel_a_sleep_is_made_up_for_in_a_moment() {
+    let mut bench = Bench::new(FETCH);
+    bench.desktop(DesktopEvent::AboutToSleep);
+    assert_eq!(bench.orders(), ["HoldTunnels", "Power(ReadyToSleep)"]);
+    // Both may tell of the same sleep.
+    bench.desktop(DesktopEvent::Resumed);
+    bench.input(Input::Slept(Duration::from_secs(3600)));
+    assert_eq!(bench.runs(), []);
+    bench.after(5);
+    assert_eq!(bench.runs().len(), 1);
+}
+
+#[test]
+fn who_has_nothing_to_fetch_and_no_tunnel_does_not_mind_sleep() {
+    let mut bench = Bench::new("");
+    bench.input(Input::Deadline);
+    let watched = |effect: &Effect| matches!(effect, Effect::Power(PowerRequest::Watch { sleep: true, .. }));
+    assert!(!bench.effects.iter().any(watched));
+}
+
+#[test]
+fn a_tunnel_from_outside_is_shown_while_it_can_be_seen() {
+    let mut bench = Bench::new("");
+    let mut outside = |standing| {
+        bench.input(Input::Tunnel { name: None, standing });
+        bench.app.status().tunnels.iter().map(|tunnel| tunnel.title() + ": " + tunnel.state.word()).collect::<Vec<_>>()
+    };
+    assert_eq!(outside(None), [""; 0]);
+    assert_eq!(outside(Some(Standing::Up { gap: None })), ["Tunnel: up"]);
+    assert_eq!(outside(Some(Standing::Down("x".into()))), ["Tunnel: down"]);
+    assert_eq!(outside(None), [""; 0]);
+}
+
+#[test]
+fn a_reload_keeps_what_is_known_of_tunnels_that_stay() {
+    let mut bench = Bench::new(TUNNEL);
+    bench.tunnel(Standing::Up { gap: None });
+    let reload = |bench: &mut Bench, text: &str| {
+        let config = Arc::new(Config::parse("f", text).0.expect("it is right"));
+        bench.input(Input::Reloaded { config, warnings: Vec::new() });
+        bench.app.status().tunnels.iter().map(|tunnel| tunnel.state.word()).collect::<Vec<_>>()
+    };
+    let two = TUNNEL.replace("[tunnel]", "[[tunnel]]") + "[[tunnel]]\nhost = \"other\"\n";
+    assert_eq!(reload(&mut bench, &two), ["up", "connecting"]);
+    assert_eq!(reload(&mut bench, ""), [""; 0]);
+    bench.tunnel(Standing::Down("its last words".into()));
+    assert_eq!(bench.app.status().problems, [""; 0]);
+}

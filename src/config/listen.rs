@@ -21,8 +21,7 @@ pub enum Address {
 
 impl Address {
     pub const DEFAULT_PORT: u16 = 12525;
-    pub const DEFAULT: Self =
-        Self::Tcp(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), Self::DEFAULT_PORT));
+    pub const DEFAULT: Self = Self::Tcp(SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), Self::DEFAULT_PORT));
 
     pub fn parse(text: &str) -> Result<Self, String> {
         match text.strip_prefix("unix:") {

@@ -53,7 +53,8 @@ pub(super) fn read(root: &Table<'_, '_>, listen: &[Address], allow: &[IpNet]) ->
             let problem = format!("two tunnels to `{}` end at {}", tunnel.host, tunnel.remote);
             table.report(Problem::error(problem).suggest("give one of them another `remote`"));
         }
-        if !tunnel.remote.ip().to_canonical().is_loopback() && !(root.has("auth") && root.has("tls")) {
+        let is_guarded = root.has("auth") && root.has("tls");
+        if !tunnel.remote.ip().to_canonical().is_loopback() && !is_guarded {
             let problem = format!("{} can be reached from other machines than the mail server", tunnel.remote);
             table.report(Problem::error(problem).suggest("use 127.0.0.1, or add `[auth]` and `[tls]`"));
         }

@@ -37,7 +37,9 @@ pub enum Standing {
     /// ssh connects for the first time, or for the first time after a sleep.
     Connecting,
     /// What the mail server sends arrives. `gap`: how long it may not have; none where it never did before.
-    Up { gap: Option<Duration> },
+    Up {
+        gap: Option<Duration>,
+    },
     Down(String),
     /// Ended until the machine is awake again.
     Asleep,
@@ -65,7 +67,9 @@ pub struct Course {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Ssh {
     Absent,
-    Running { since: Instant },
+    Running {
+        since: Instant,
+    },
     Ending,
     /// It is somebody else's: there is a way, and nothing to start or to end.
     Foreign,

@@ -74,11 +74,7 @@ async fn exchange(socket: &Address, nonce: &str, doors: &Doors) -> io::Result<Ve
     }
 }
 
-async fn exchange_over(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    nonce: &str,
-    doors: &Doors,
-) -> io::Result<Vec<u8>> {
+async fn exchange_over(stream: impl AsyncRead + AsyncWrite + Unpin, nonce: &str, doors: &Doors) -> io::Result<Vec<u8>> {
     match doors.identity() {
         None => ask(stream, nonce).await,
         Some(identity) => {

@@ -16,7 +16,10 @@ const ADVICE: [(&str, &str); 8] = [
         "Host key verification failed",
         "the server's host key is not known yet: run `ssh HOST` once, compare the fingerprint and say yes",
     ),
-    ("Too many authentication failures", "name the one key with `options = [\"-i\", \"KEY\", \"-o\", \"IdentitiesOnly=yes\"]`"),
+    (
+        "Too many authentication failures",
+        "name the one key with `options = [\"-i\", \"KEY\", \"-o\", \"IdentitiesOnly=yes\"]`",
+    ),
     (
         "Permission denied",
         "the server takes none of the keys: is the right one in the agent or named with `options = [\"-i\", \"KEY\"]`, and in \
@@ -35,8 +38,8 @@ const FRAME: [&str; 4] = ["@@@", "Warning: Permanently added", "Authorized uses 
 
 /// Why ssh ended, in one line: what it said last, and what to do where that is known.
 pub fn explain(stderr: &str, exit: &str, host: &str, remote: SocketAddr) -> String {
-    let lines = stderr.lines().map(one_line).filter(|line| !line.is_empty());
-    let last = lines.filter(|line| !FRAME.iter().any(|frame| line.contains(frame))).last();
+    let is_reason = |line: &String| !line.is_empty() && !FRAME.iter().any(|frame| line.contains(frame));
+    let last = stderr.lines().map(one_line).rfind(is_reason);
     let said = last.unwrap_or_else(|| format!("ssh ended: {exit}"));
     match advice(stderr) {
         Some(advice) => {
@@ -66,20 +69,28 @@ mod tests {
             Host key verification failed.\r\n";
         let text = explained(changed);
         assert!(text.starts_with("Host key verification failed.; the server shows another host key"), "{text}");
-        let text = explained("No ED25519 host key is known for m and you have requested strict checking.\nHost key verification failed.\n");
+        let text = explained(
+            "No ED25519 host key is known for m and you have requested strict checking.\nHost key verification failed.\n",
+        );
         assert!(text.contains("run `ssh me@mail` once"), "{text}");
     }
 
     #[test]
     fn what_can_be_mended_says_how() {
         let text = explained("Error: remote port forwarding failed for listen port 7\n");
-        assert!(text.starts_with("Error: remote port forwarding failed for listen port 7; the server does not give port 7:"));
+        assert!(
+            text.starts_with(
+                "Error: remote port forwarding failed for listen port 7; the server does not give port 7:"
+            )
+        );
         assert!(explained("nobody@m: Permission denied (publickey).\n").contains("authorized_keys"));
     }
 
     #[test]
     fn what_the_network_says_stands_alone() {
-        let text = explained("Warning: Permanently added 'x' (ED25519)\nssh: connect to host m port 22: Connection refused\r\n");
+        let text = explained(
+            "Warning: Permanently added 'x' (ED25519)\nssh: connect to host m port 22: Connection refused\r\n",
+        );
         assert_eq!(text, "ssh: connect to host m port 22: Connection refused");
         assert_eq!(explained("\n"), "ssh ended: exit 255");
     }

@@ -98,18 +98,22 @@ impl Tunnels {
     }
 
     fn free_socket(&self) -> Option<Address> {
+        let is_free = |socket: &Address| !self.kept.iter().any(|kept| kept.socket == *socket);
         #[cfg(unix)]
-        return (1..).find_map(|number| {
-            let path = paths::runtime_directory()?.join(format!("tunnel-{number}.sock"));
-            let socket = Address::Unix(path);
-            (!self.kept.iter().any(|kept| kept.socket == socket)).then_some(socket)
-        });
+        return (1..)
+            .map_while(|number| {
+                let directory = paths::runtime_directory()?;
+                Some(Address::Unix(directory.join(format!("tunnel-{number}.sock"))))
+            })
+            .find(is_free);
+        // A port that was free a moment ago; where another program has taken it, ssh says so and is started again.
         #[cfg(not(unix))]
-        {
-            // A port that was free a moment ago; where another program has taken it, ssh says so and is started again.
-            let socket = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).ok()?;
-            Some(Address::Tcp(socket))
-        }
+        return (1..100)
+            .map_while(|_| {
+                let socket = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+                socket.ok().map(Address::Tcp)
+            })
+            .find(is_free);
     }
 
     fn all(&self) -> impl Iterator<Item = &Tunnel> {
