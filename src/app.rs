@@ -84,6 +84,11 @@ pub enum Input {
     },
     /// The tunnels have been tried, for somebody who waits.
     Tried(oneshot::Sender<Reply>),
+    /// A button's command is over.
+    ButtonEnded {
+        label: String,
+        ended: Ended,
+    },
     /// The machine slept, for so long, and did not say so before.
     Slept(Duration),
     /// What the message that came with an event says; none where it says nothing more than the event.
@@ -126,6 +131,12 @@ pub enum Effect {
         words: Option<Vec<String>>,
         activation_token: Option<String>,
     },
+    /// Do what a popup's button says.
+    Button {
+        label: String,
+        words: Vec<String>,
+        activation_token: Option<String>,
+    },
     Reply(oneshot::Sender<Reply>, Reply),
     /// Ends all ssh of ours until the machine is awake again.
     HoldTunnels,
@@ -152,6 +163,12 @@ pub struct App {
     store: Store,
     dispatcher: Dispatcher,
     popups: Popups,
+    /// The screen is.
+    is_locked: bool,
+    /// When the last input came.
+    wall: Timestamp,
+    /// Whether we asked to be told of that.
+    lock_asked: Option<bool>,
     notifications: Option<Availability>,
     tray: Option<Availability>,
     /// Popups that the desktop has not yet answered for, and the run that waits for them.
@@ -227,6 +244,7 @@ impl App {
         let mut dispatcher = Dispatcher::new(&config.handlers, now);
         waiting.iter().for_each(|handler| dispatcher.arrived(handler, now));
         let tunnels = Self::tunnels_of(&config, &[], now);
+        let accounts = config.accounts.clone();
         let mut standing_problems = Vec::new();
         if set_aside > 0 {
             let problem = format!("{set_aside} events were set aside: the program ended twice over them");
@@ -239,7 +257,10 @@ impl App {
             config_file,
             wanted,
             store,
-            popups: Popups::default(),
+            popups: Popups::of(accounts),
+            is_locked: false,
+            wall: now.wall,
+            lock_asked: None,
             notifications: None,
             tray: None,
             unanswered: HashMap::new(),
@@ -271,6 +292,7 @@ impl App {
 
     pub fn on_input(&mut self, input: Input, now: Now) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.wall = now.wall;
         let could_show = self.popups_may() == PopupsMay::Shown;
         self.tray_stale |= !matches!(input, Input::Deadline);
         match input {
@@ -296,6 +318,7 @@ impl App {
             }
             Input::Read { id, read } => self.message_read(id, read, now, &mut effects),
             Input::Tunnel { name, standing } => self.tunnel_is(name, standing, now, &mut effects),
+            Input::ButtonEnded { label, ended } => self.button_ended(&label, &ended),
             Input::Tried(reply) => effects.push(Effect::Reply(reply, Reply::status(self.status_json()))),
             Input::Slept(slept) => self.awake(slept, now, &mut effects),
             Input::Deadline => {}
@@ -308,6 +331,7 @@ impl App {
         self.announce(&mut effects);
         if !self.stopping {
             self.watch_sleep(&mut effects);
+            self.watch_lock(&mut effects);
             self.catch_up(now);
             let popups = self.popups_may();
             // Popups were held and may be shown again: what waited comes as one.
@@ -582,11 +606,13 @@ impl App {
         let recent = self.store.recent().filter(|entry| !entry.event.is_noise()).map(|entry| Recent {
             entry: entry.id,
             at: entry.at,
+            account: self.config.accounts.label(&entry.event.user).map(str::to_owned),
             who: who(&entry.event),
             what: what(&entry.event),
             is_unread: entry.event.is_new_mail() && !entry.read && self.unseen.is_tracked(&entry.event.user),
         });
         Status {
+            now: self.wall,
             new: self.new.count,
             looked: self.looked,
             unseen: self.mailboxes(),

@@ -31,6 +31,18 @@ pub fn time_of_day(at: Timestamp) -> String {
     at.to_zoned(TimeZone::system()).strftime("%H:%M").to_string()
 }
 
+/// The local time of day, and with it the day where that is another than today's: `14:05`, `Fri 14:05`, `12 Nov 14:05`.
+pub fn moment(at: Timestamp, now: Timestamp) -> String {
+    let (then, today) = (at.to_zoned(TimeZone::system()), now.to_zoned(TimeZone::system()).date());
+    let days = then.date().until(today).map_or(0, |span| span.get_days());
+    let form = match days {
+        0 => "%H:%M",
+        1..7 => "%a %H:%M",
+        _ => "%-d %b %H:%M",
+    };
+    then.strftime(form).to_string()
+}
+
 /// The local midnight that ends the day of `now`.
 pub fn tomorrow(now: Timestamp) -> Option<Timestamp> {
     let today = now.to_zoned(TimeZone::system());
@@ -95,6 +107,16 @@ pub async fn slept_more_than(before: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_moment_names_the_day_where_it_is_another() {
+        let now: Timestamp = "2026-11-20T12:00:00Z".parse().unwrap();
+        let ago = |hours: u64| moment(now - Duration::from_secs(hours * 3600), now);
+        let clock = |hours: u64| time_of_day(now - Duration::from_secs(hours * 3600));
+        assert_eq!(ago(0), clock(0));
+        assert_eq!(ago(48), format!("Wed {}", clock(48)));
+        assert_eq!(ago(24 * 10), format!("10 Nov {}", clock(240)));
+    }
 
     #[tokio::test]
     async fn a_moment_of_the_wall_clock_comes() {

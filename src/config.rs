@@ -18,13 +18,14 @@ use ipnet::IpNet;
 
 use crate::document::{Document, Table};
 use crate::handler::Handler;
+use crate::handler::account::Accounts;
 use crate::problem::Problem;
 use crate::schema::Retention;
 
 pub use auth::{Auth, Pass};
 pub use listen::Address;
 pub use log::{Log, LogFormat};
-pub use pause::{Pause, QuietHours};
+pub use pause::{Pause, QuietHours, WhenLocked};
 pub use tls::Tls;
 pub use tray::{Click, Tray};
 pub use tunnel::Tunnel;
@@ -54,6 +55,7 @@ pub struct Config {
     pub tunnels: Vec<Tunnel>,
     pub log: Log,
     pub tray: Tray,
+    pub accounts: Accounts,
     pub history: Retention,
     pub pause: Pause,
     /// In the order of the file; never empty.
@@ -75,6 +77,7 @@ impl Default for Config {
             tunnels: Vec::new(),
             log: Log::default(),
             tray: Tray::default(),
+            accounts: Accounts::default(),
             history: Retention::default(),
             pause: Pause::default(),
             handlers: vec![Arc::new(Handler::built_in())],
@@ -123,6 +126,7 @@ impl Config {
             tunnels,
             log: root.table("log", Log::read).unwrap_or_default(),
             tray: root.table("tray", Tray::read).unwrap_or_default(),
+            accounts: Accounts::read(root),
             history: root.table("history", history::read).unwrap_or_default(),
             pause: root.table("pause", Pause::read).unwrap_or_default(),
             handlers: read_handlers(root),

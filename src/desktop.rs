@@ -46,6 +46,8 @@ pub enum Request {
     },
     Tray(TrayView),
     HideTray,
+    /// Whether to be told when the screen is locked.
+    WatchLock(bool),
     /// The answer to each [`Availability::Absent`] of notifications. What was asked for before it is void: the program
     /// asks again when they are here.
     AbsenceKnown,
@@ -89,6 +91,8 @@ pub enum DesktopEvent {
     TrayClicked {
         activation_token: Option<String>,
     },
+    /// The screen was locked, or unlocked.
+    Locked(bool),
     /// The machine is about to sleep, and waits a moment until [`PowerRequest::ReadyToSleep`].
     AboutToSleep,
     /// The machine is awake again.

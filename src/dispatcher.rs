@@ -232,13 +232,17 @@ impl Lane {
 
 /// How a command's run went, in the words of menu and status.
 pub fn last_run(ended: &Ended, now: Now) -> LastRun {
-    // What it complained about comes last: the streams' own order is not to be had.
-    let lines = ended.stdout.lines().chain(ended.stderr.lines());
-    let last_line = lines.map(crate::mime::one_line).rfind(|line| !line.is_empty());
     LastRun {
         at: now.wall,
         result: ended.exit.to_string(),
         succeeded: ended.exit.is_success(),
-        last_line: last_line.unwrap_or_default(),
+        last_line: last_line(ended),
     }
+}
+
+/// The last thing that a command said, safe to show; may be empty.
+pub fn last_line(ended: &Ended) -> String {
+    // What it complained about comes last: the streams' own order is not to be had.
+    let lines = ended.stdout.lines().chain(ended.stderr.lines());
+    lines.map(crate::mime::one_line).rfind(|line| !line.is_empty()).unwrap_or_default()
 }

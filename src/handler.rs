@@ -2,6 +2,7 @@
 //!
 //! A handler only says what is to be done ([`Act`]); it starts nothing and waits for nothing.
 
+pub mod account;
 pub mod command;
 pub mod log;
 pub mod notify;
@@ -12,11 +13,12 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::document::Table;
+use crate::document::{Table, Value};
 use crate::event::{EntryId, Event, EventKind};
 use crate::pattern::Patterns;
 use crate::problem::Problem;
 use crate::process::Job;
+use crate::template::CommandTemplate;
 
 /// The fields of templates, in texts and commands.
 pub const FIELDS: &[&str] = &[
@@ -34,6 +36,18 @@ pub const FIELDS: &[&str] = &[
     "unseen",
     "message_id",
 ];
+
+/// Words with fields in them: split as a shell would, or a list.
+pub fn read_words(value: &Value<'_, '_>) -> Option<CommandTemplate> {
+    let parsed = match value.is_list() {
+        true => CommandTemplate::from_words(&value.strings()?, FIELDS),
+        false => CommandTemplate::parse(value.string()?, FIELDS),
+    };
+    match parsed {
+        Ok(command) => Some(command),
+        Err(error) => value.fail(Problem::error(format!("`{}`: {error}", value.name()))),
+    }
+}
 
 /// What a field holds, safe to show; none where the event doesn't say.
 pub fn field(event: &Event, name: &str) -> Option<String> {

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use crate::desktop::note::{Expire, Note, Urgency};
 use crate::desktop::{Request, Slot};
 use crate::event::{EntryId, Event};
-use crate::handler::notify::Notify;
+use crate::handler::account::Accounts;
+use crate::handler::notify::{Action, Notify};
 use crate::store::Entry;
 
 /// Popups within this time are one burst.
@@ -18,6 +19,8 @@ const WINDOW: Duration = Duration::from_secs(60);
 const MAX_ALIVE: usize = 20;
 /// A summary remembers as many events as it can name.
 const REMEMBERED: usize = 3;
+/// However much comes, it is heard once in this time.
+const BETWEEN_SOUNDS: Duration = Duration::from_secs(10);
 /// A summary of more messages than this stays until somebody closes it.
 const MAX_UNREAD: usize = 4096;
 
@@ -55,12 +58,24 @@ struct Summary {
 #[derive(Debug, Default)]
 pub struct Popups {
     last_slot: u64,
-    /// With the entry that a single popup is about.
-    alive: BTreeMap<Slot, Option<About>>,
+    alive: BTreeMap<Slot, Popup>,
     bursts: HashMap<Group, Burst>,
     /// Of each summary that goes when all its messages are read: the places of those that aren't. A message without one
     /// is `None`, and never read.
     unread: HashMap<Slot, HashSet<Option<u64>>>,
+    accounts: Accounts,
+    /// Strangers may look: what mail says is not shown.
+    is_covered: bool,
+    sounded: Option<Instant>,
+}
+
+/// One popup on the screen.
+#[derive(Debug)]
+struct Popup {
+    /// As it is when nobody else looks.
+    note: Note,
+    /// None of a summary, and of one about ourselves.
+    about: Option<About>,
 }
 
 /// The message of a single popup.
@@ -69,7 +84,8 @@ struct About {
     entry: EntryId,
     handler: Arc<str>,
     event: Arc<Event>,
-    note: Note,
+    /// Of its buttons, in order.
+    actions: Vec<Action>,
     /// Whether it goes when the message needs no attention any more.
     withdraw: bool,
 }
@@ -79,6 +95,10 @@ struct About {
 struct Changes(BTreeMap<Slot, Option<Note>>);
 
 impl Popups {
+    pub fn of(accounts: Accounts) -> Self {
+        Self { accounts, ..Self::default() }
+    }
+
     /// Shows the entries; gives what to ask of the desktop, in order.
     pub fn present(
         &mut self,
@@ -107,48 +127,101 @@ impl Popups {
             changes.withdraw(oldest);
         }
         self.bursts.retain(|_, burst| burst.is_going_on(now));
-        changes.into_requests()
+        self.requests(changes, Some(now))
+    }
+
+    /// What to ask of the desktop. Only what is new is heard, `now` and again after a while.
+    fn requests(&mut self, changes: Changes, now: Option<Instant>) -> Vec<Request> {
+        let mut requests = Vec::new();
+        for (slot, note) in changes.0 {
+            let Some(mut note) = note else {
+                requests.push(Request::Withdraw { slot });
+                continue;
+            };
+            if let Some(popup) = self.alive.get_mut(&slot) {
+                popup.note = Note { sound: None, ..note.clone() };
+            }
+            let has_been_quiet =
+                |now: Instant| self.sounded.is_none_or(|then| now.duration_since(then) >= BETWEEN_SOUNDS);
+            match now.filter(|now| note.sound.is_some() && has_been_quiet(*now)) {
+                Some(now) => self.sounded = Some(now),
+                None => note.sound = None,
+            }
+            let note = if self.is_covered { note.covered() } else { note };
+            requests.push(Request::Show { slot, note });
+        }
+        requests
+    }
+
+    /// What people call the users of their servers, from now on.
+    pub fn call(&mut self, accounts: Accounts) {
+        self.accounts = accounts;
+    }
+
+    /// Whether strangers may look; what is on the screen changes with it.
+    pub fn cover(&mut self, is_covered: bool) -> Vec<Request> {
+        if is_covered == self.is_covered {
+            return Vec::new();
+        }
+        self.is_covered = is_covered;
+        let mut changes = Changes::default();
+        for (slot, popup) in self.alive.iter().filter(|(_, popup)| popup.note.cover.is_some()) {
+            changes.show(*slot, popup.note.clone());
+        }
+        self.requests(changes, None)
+    }
+
+    /// What a button of a popup does, and to which message.
+    pub fn action(&self, slot: Slot, button: usize) -> Option<(&Action, &Event)> {
+        let about = self.alive.get(&slot)?.about.as_ref()?;
+        Some((about.actions.get(button)?, &about.event))
     }
 
     fn present_together(&mut self, notify: &Notify, entries: &[Entry], changes: &mut Changes) {
         let events: Vec<&Event> = entries.iter().map(|entry| &*entry.event).collect();
         let folder = events[0].folder.as_deref();
         let same_folder = events.iter().all(|event| event.folder.as_deref() == folder);
-        let slot = self.new_slot(None);
+        let account = self.accounts.label(&events[0].user);
+        let same_account = events.iter().all(|event| self.accounts.label(&event.user) == account);
+        let account = account.filter(|_| same_account);
+        let note = notify.summary_note(events.len(), folder.filter(|_| same_folder), account, &events);
+        let slot = self.new_slot(note.clone(), None);
         if notify.withdraw {
             let unread = self.unread.entry(slot).or_default();
             events.iter().for_each(|event| add_unread(unread, event));
         }
-        changes.show(slot, notify.summary_note(events.len(), folder.filter(|_| same_folder), &events));
+        changes.show(slot, note);
     }
 
     fn present_one(&mut self, notify: &Notify, group: Group, entry: &Entry, now: Instant, changes: &mut Changes) {
         let burst = self.bursts.entry(group.clone()).or_default();
         burst.trim(now);
         let event = entry.event.clone();
+        let account = self.accounts.label(&event.user);
         if let Some(summary) = &mut burst.summary {
             if let Some(unread) = self.unread.get_mut(&summary.slot) {
                 add_unread(unread, &event);
             }
             summary.add(event, now);
-            changes.show(summary.slot, summary.note(notify, &group));
+            changes.show(summary.slot, summary.note(notify, &group, account));
             return;
         }
         if burst.singles.len() < notify.summarise_over {
-            let note = notify.note(&event);
+            let (note, actions) = notify.note(&event, account);
             let about = About {
                 entry: entry.id,
                 handler: group.handler,
                 event: event.clone(),
-                note: note.clone(),
+                actions,
                 withdraw: notify.withdraw,
             };
-            let slot = new_slot(&mut self.last_slot, &mut self.alive, Some(about));
+            let slot = new_slot(&mut self.last_slot);
+            self.alive.insert(slot, Popup { note: note.clone(), about: Some(about) });
             burst.singles.push_back((now, slot, event));
             changes.show(slot, note);
             return;
         }
-        let slot = new_slot(&mut self.last_slot, &mut self.alive, None);
+        let slot = new_slot(&mut self.last_slot);
         let mut summary = Summary { slot, count: 0, latest: VecDeque::new(), changed: now };
         let mut unread = HashSet::new();
         add_unread(&mut unread, &event);
@@ -163,28 +236,32 @@ impl Popups {
         if notify.withdraw {
             self.unread.insert(slot, unread);
         }
-        changes.show(slot, summary.note(notify, &group));
+        let note = summary.note(notify, &group, account);
+        self.alive.insert(slot, Popup { note: note.clone(), about: None });
+        changes.show(slot, note);
         burst.summary = Some(summary);
     }
 
     /// More is known about a message: its popups say so, in their places. `notify` finds a handler by its name.
     pub fn update<'a>(&mut self, entry: &Entry, notify: impl Fn(&str) -> Option<&'a Notify>) -> Vec<Request> {
         let mut changes = Changes::default();
-        for (slot, about) in &mut self.alive {
-            let Some(about) = about.as_mut().filter(|about| about.entry == entry.id) else { continue };
+        let account = self.accounts.label(&entry.event.user);
+        for (slot, popup) in &mut self.alive {
+            let Some(about) = popup.about.as_mut().filter(|about| about.entry == entry.id) else { continue };
             about.event = entry.event.clone();
-            let Some(note) = notify(&about.handler).map(|notify| notify.note(&entry.event)) else { continue };
-            if note != about.note {
-                about.note = note.clone();
+            let Some(notify) = notify(&about.handler) else { continue };
+            let (note, actions) = notify.note(&entry.event, account);
+            about.actions = actions;
+            let note = Note { sound: None, ..note };
+            if note != popup.note {
                 changes.show(*slot, note);
             }
         }
-        changes.into_requests()
+        self.requests(changes, None)
     }
 
     /// A popup about ourselves; its icon is one that no handler can set.
     pub fn announce(&mut self, text: &str) -> Request {
-        let slot = self.new_slot(None);
         let note = Note {
             summary: "Mailknock".to_owned(),
             body: crate::mime::paragraph(text),
@@ -192,15 +269,20 @@ impl Popups {
             urgency: Urgency::Normal,
             expire: Expire::Default,
             open_label: "Open".to_owned(),
+            buttons: Vec::new(),
+            sound: None,
+            account: None,
+            cover: None,
         };
+        let slot = self.new_slot(note.clone(), None);
         Request::Show { slot, note }
     }
 
     /// The popup is gone; gives the entry that it was about.
     pub fn closed(&mut self, slot: Slot) -> Option<EntryId> {
-        let about = self.alive.remove(&slot)?;
+        let popup = self.alive.remove(&slot)?;
         self.forget(slot);
-        about.map(|about| about.entry)
+        popup.about.map(|about| about.entry)
     }
 
     /// A message was read, trashed or expunged: its popups go, and a summary with the last of its messages. Until then
@@ -210,7 +292,7 @@ impl Popups {
         let mut meant: Vec<Slot> = self
             .alive
             .iter()
-            .filter(|(_, about)| about.as_ref().is_some_and(is_meant))
+            .filter(|(_, popup)| popup.about.as_ref().is_some_and(is_meant))
             .map(|(slot, _)| *slot)
             .collect();
         for slot in &meant {
@@ -243,16 +325,16 @@ impl Popups {
         self.bursts.retain(|_, burst| burst.summary.as_ref().is_none_or(|summary| summary.slot != slot));
     }
 
-    fn new_slot(&mut self, about: Option<About>) -> Slot {
-        new_slot(&mut self.last_slot, &mut self.alive, about)
+    fn new_slot(&mut self, note: Note, about: Option<About>) -> Slot {
+        let slot = new_slot(&mut self.last_slot);
+        self.alive.insert(slot, Popup { note, about });
+        slot
     }
 }
 
-fn new_slot(last: &mut u64, alive: &mut BTreeMap<Slot, Option<About>>, about: Option<About>) -> Slot {
+fn new_slot(last: &mut u64) -> Slot {
     *last += 1;
-    let slot = Slot(*last);
-    alive.insert(slot, about);
-    slot
+    Slot(*last)
 }
 
 /// Where the message is, if that is told (see [`Event::is_about_the_same_message`]).
@@ -291,9 +373,9 @@ impl Summary {
         }
     }
 
-    fn note(&self, notify: &Notify, group: &Group) -> Note {
+    fn note(&self, notify: &Notify, group: &Group, account: Option<&str>) -> Note {
         let latest: Vec<&Event> = self.latest.iter().map(|event| &**event).collect();
-        notify.summary_note(self.count, group.folder.as_deref(), &latest)
+        notify.summary_note(self.count, group.folder.as_deref(), account, &latest)
     }
 }
 
@@ -307,14 +389,6 @@ impl Changes {
         if self.0.remove(&slot).is_none() {
             self.0.insert(slot, None);
         }
-    }
-
-    fn into_requests(self) -> Vec<Request> {
-        let request = |(slot, note): (Slot, Option<Note>)| match note {
-            Some(note) => Request::Show { slot, note },
-            None => Request::Withdraw { slot },
-        };
-        self.0.into_iter().map(request).collect()
     }
 }
 
@@ -461,5 +535,58 @@ mod tests {
             screen.mail(0, &folder.to_string());
         }
         assert_eq!(screen.mail(0, "one more"), "-1, 21: m21");
+    }
+
+    fn shown(requests: Vec<Request>) -> Vec<(u64, Note)> {
+        let shown = |request| match request {
+            Request::Show { slot, note } => Some((slot.0, note)),
+            _ => None,
+        };
+        requests.into_iter().filter_map(shown).collect()
+    }
+
+    #[test]
+    fn while_strangers_may_look_mail_says_nothing_and_afterwards_everything_again() {
+        let mut screen = Screen::new();
+        screen.mail(0, "INBOX");
+        screen.popups.announce("Something is wrong");
+        let covered = shown(screen.popups.cover(true));
+        assert_eq!(covered.len(), 1, "our own words stay");
+        assert_eq!((covered[0].0, covered[0].1.summary.as_str()), (1, "1 new message"));
+        assert_eq!(screen.mail(1, "INBOX"), "3: 1 new message");
+        assert!(screen.popups.cover(true).is_empty());
+        let bare: Vec<(u64, String)> =
+            shown(screen.popups.cover(false)).into_iter().map(|(slot, note)| (slot, note.summary)).collect();
+        assert_eq!(bare, [(1, "m1".to_owned()), (3, "m2".to_owned())]);
+    }
+
+    #[test]
+    fn however_much_comes_it_is_heard_once_in_ten_seconds() {
+        let mut screen = Screen::new();
+        let notify = Notify { sound: Some("bell".into()), ..Notify::default() };
+        let mut sounds = |seconds: u64, folder: &str| {
+            let entries = [screen.entry(folder), screen.entry("Other")];
+            let now = screen.begin + Duration::from_secs(seconds);
+            let requests = screen.popups.present(&notify, &screen.handler.clone(), &entries, Mode::Each, now);
+            shown(requests).iter().filter(|(_, note)| note.sound.is_some()).count()
+        };
+        assert_eq!([sounds(0, "a"), sounds(9, "b"), sounds(10, "c")], [1, 0, 1]);
+        assert!(shown(screen.popups.cover(true)).iter().all(|(_, note)| note.sound.is_none()));
+    }
+
+    #[test]
+    fn a_button_is_about_its_own_message_and_goes_with_its_popup() {
+        let mut screen = Screen::new();
+        let command = crate::template::CommandTemplate::parse("x {folder}", crate::handler::FIELDS).unwrap();
+        let actions = [Action { label: "X".into(), command }];
+        let notify = Notify { actions: actions.into(), ..Notify::default() };
+        let entry = screen.entry("INBOX");
+        let requests = screen.popups.present(&notify, &screen.handler.clone(), &[entry], Mode::Each, screen.begin);
+        assert_eq!(shown(requests)[0].1.buttons, ["X"]);
+        let (action, event) = screen.popups.action(Slot(1), 0).expect("the button is there");
+        assert_eq!((action.label.as_str(), event.folder.as_deref()), ("X", Some("INBOX")));
+        assert!(screen.popups.action(Slot(1), 1).is_none() && screen.popups.action(Slot(2), 0).is_none());
+        screen.popups.closed(Slot(1));
+        assert!(screen.popups.action(Slot(1), 0).is_none());
     }
 }

@@ -7,6 +7,8 @@ use crate::event::EntryId;
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Status {
+    /// When that was.
+    pub now: Timestamp,
     /// Messages that came since the user last looked.
     pub new: u32,
     /// Somebody looked at them, and nothing has come since.
@@ -62,6 +64,8 @@ pub enum Paused {
 pub struct Recent {
     pub entry: EntryId,
     pub at: Timestamp,
+    /// Whose mail it is, where people have a name for that.
+    pub account: Option<String>,
     /// Who wrote, or what happened.
     pub who: String,
     /// The subject, or the folder.

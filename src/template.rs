@@ -179,6 +179,15 @@ impl CommandTemplate {
         Ok(Self { words })
     }
 
+    /// The fields in it.
+    pub fn fields(&self) -> impl Iterator<Item = &str> {
+        let parts = self.words.iter().flat_map(|word| &word.parts);
+        parts.filter_map(|part| match part {
+            Part::Field { name, .. } => Some(name.as_str()),
+            Part::Text(_) => None,
+        })
+    }
+
     /// The words to run. A word whose field is absent is left out, so that `thunderbird mid:{message_id}` still opens
     /// the program where the server told no message id.
     pub fn fill(&self, lookup: Lookup<'_>) -> Result<Vec<String>, Refused> {

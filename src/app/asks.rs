@@ -136,7 +136,9 @@ impl App {
         let foreign = self.tunnels.iter().find(|tunnel| tunnel.name.is_none()).cloned();
         self.tunnels = Self::tunnels_of(&config, &self.tunnels, now);
         self.tunnels.extend(foreign);
+        self.popups.call(config.accounts.clone());
         self.config = config;
+        self.cover(effects);
     }
 
     /// Nobody waits for a handler that is no more.

@@ -1,6 +1,9 @@
 //! What people do on the desktop, and what the desktop does.
 
 use super::*;
+use crate::config::WhenLocked;
+use crate::desktop::note;
+use crate::dispatcher::last_line;
 
 impl App {
     pub(super) fn on_desktop(&mut self, event: DesktopEvent, now: Now, effects: &mut Vec<Effect>) {
@@ -21,9 +24,18 @@ impl App {
             DesktopEvent::PopupClosed { slot, .. } => {
                 self.popups.closed(slot);
             }
-            DesktopEvent::PopupAction { slot, activation_token, .. } => {
-                let entry = self.popups.closed(slot);
-                self.open(entry, activation_token, effects);
+            DesktopEvent::PopupAction { slot, action, activation_token } => {
+                if let Some(button) = note::button(&action) {
+                    self.button(slot, button, activation_token, effects);
+                    self.popups.closed(slot);
+                } else {
+                    let entry = self.popups.closed(slot);
+                    self.open(entry, activation_token, effects);
+                }
+            }
+            DesktopEvent::Locked(is_locked) => {
+                self.is_locked = is_locked;
+                self.cover(effects);
             }
             DesktopEvent::AboutToSleep => self.about_to_sleep(effects),
             DesktopEvent::Resumed => self.awake(Duration::ZERO, now, effects),
@@ -77,18 +89,65 @@ impl App {
     fn open(&mut self, entry: Option<EntryId>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
         (self.new, self.looked) = (NewMail::default(), false);
         let entry = entry.and_then(|id| self.store.entry(id));
-        let lookup = |name: &str| entry.and_then(|entry| field(&entry.event, name));
-        let words = match &self.config.tray.open {
+        let account = entry.and_then(|entry| self.config.accounts.of(&entry.event.user));
+        let command = account.and_then(|account| account.open.as_ref()).or(self.config.tray.open.as_ref());
+        let lookup = |name: &str| match name {
+            "account" => account?.label.clone(),
+            name => entry.and_then(|entry| field(&entry.event, name)),
+        };
+        let words = match command {
             None => None,
             Some(command) => match command.fill(&lookup) {
                 Ok(words) => Some(words),
                 Err(refused) => {
-                    tracing::warn!(target: EACH_TIME, "`tray.open` was not run: {refused}");
+                    tracing::warn!(target: EACH_TIME, "`open` was not run: {refused}");
                     return;
                 }
             },
         };
         effects.push(Effect::Open { words, activation_token });
+    }
+
+    /// Does what a popup's button is for, once: the popup goes with the click.
+    fn button(&mut self, slot: Slot, button: usize, activation_token: Option<String>, effects: &mut Vec<Effect>) {
+        let Some((action, event)) = self.popups.action(slot, button) else { return };
+        let label = action.label.clone();
+        let lookup = |name: &str| match name {
+            "account" => self.config.accounts.label(&event.user).map(str::to_owned),
+            name => field(event, name),
+        };
+        match action.command.fill(&lookup) {
+            Ok(words) => effects.push(Effect::Button { label, words, activation_token }),
+            Err(refused) => self.button_failed(&label, &refused.to_string()),
+        }
+    }
+
+    pub(super) fn button_ended(&mut self, label: &str, ended: &Ended) {
+        match (ended.exit.is_success(), last_line(ended)) {
+            (true, _) => tracing::info!("`{label}`: done"),
+            (false, line) if line.is_empty() => self.button_failed(label, &ended.exit.to_string()),
+            (false, line) => self.button_failed(label, &format!("{}: {line}", ended.exit)),
+        }
+    }
+
+    /// Somebody clicked and waits for something to happen.
+    fn button_failed(&mut self, label: &str, why: &str) {
+        tracing::warn!(target: EACH_TIME, "`{label}` was not done: {why}");
+        self.announcement = Some(format!("{label} was not done: {why}"));
+    }
+
+    /// Covers what is on the screen while it is locked, if that is wanted.
+    pub(super) fn cover(&mut self, effects: &mut Vec<Effect>) {
+        let is_covered = self.is_locked && self.config.pause.when_locked == WhenLocked::HideContent;
+        effects.extend(self.popups.cover(is_covered).into_iter().map(Effect::Desktop));
+    }
+
+    /// Asks to be told of locks where that makes a difference.
+    pub(super) fn watch_lock(&mut self, effects: &mut Vec<Effect>) {
+        let minds = self.wanted.notifications && self.config.pause.when_locked != WhenLocked::Show;
+        if self.lock_asked.replace(minds) != Some(minds) && (minds || self.is_locked) {
+            effects.push(Effect::Desktop(Request::WatchLock(minds)));
+        }
     }
 
     fn notifications_changed(&mut self, availability: Availability, now: Now, effects: &mut Vec<Effect>) {

@@ -1,6 +1,7 @@
 //! When notifications are held: because somebody said so, or in quiet hours.
 
 use super::*;
+use crate::config::WhenLocked;
 use jiff::tz::TimeZone;
 
 impl App {
@@ -66,6 +67,9 @@ impl App {
     }
 
     pub(super) fn popups_may(&self) -> PopupsMay {
+        if self.is_locked && self.config.pause.when_locked == WhenLocked::Hold {
+            return PopupsMay::Held;
+        }
         match (&self.notifications, self.paused, self.quiet_until) {
             (Some(Availability::Here), None, None) => PopupsMay::Shown,
             (Some(Availability::Here), None, Some(_)) => PopupsMay::Quiet,

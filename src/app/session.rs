@@ -27,7 +27,7 @@ use crate::control::{self, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
 use crate::listener::{Doors, Knock};
 use crate::problem::{EACH_TIME, Problem};
-use crate::process::{self, Ended, GroupId};
+use crate::process::{self, Ended, GroupId, Job};
 use crate::schema::{Retention, StatusJson};
 use crate::secret;
 use crate::store::record::Record;
@@ -44,6 +44,11 @@ const QUEUE: usize = 64;
 const QUIET: Duration = Duration::from_secs(2);
 /// Under load it is put in order this often.
 const UNTIDY_AT_MOST: Duration = Duration::from_secs(30);
+/// A button's command has so long; somebody waits for it.
+const BUTTON_TIMEOUT: Duration = Duration::from_secs(60);
+/// How a program is told of the click that it was started by: the Wayland protocol's name, and the older one that X11
+/// programs read.
+const ACTIVATION: [&str; 2] = ["XDG_ACTIVATION_TOKEN", "DESKTOP_STARTUP_ID"];
 /// Followers see at most four changes a second.
 const STATUS_PERIOD: Duration = Duration::from_millis(250);
 /// The listener's last answers and the ends of all commands; a desktop that doesn't answer gets one second more.
@@ -162,6 +167,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         // Both parts are asked for: the tray can be switched on by a reload.
         link: desktop.connect(options.wanted, desktop_event),
         runs: JoinSet::new(),
+        buttons: JoinSet::new(),
         started,
         record,
         tidying: None,
@@ -206,6 +212,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 Some(input) => input,
                 None => continue,
             },
+            Some(Ok((label, ended))) = session.buttons.join_next() => Input::ButtonEnded { label, ended },
             Some(ask) = asks.recv() => Input::Ask(ask),
             Some(signal) = signals.recv() => match signal {
                 Signal::Stop => Input::Stop,
@@ -263,6 +270,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         tracing::warn!("not everything ended in time");
     }
     session.runs.shutdown().await;
+    session.buttons.shutdown().await;
     session.obtaining.shutdown().await;
     session.write_what_is_missing();
     let _ = timeout(DESKTOP_FAREWELL, async {
@@ -338,6 +346,8 @@ struct Session {
     listener_problems: Vec<String>,
     link: Link,
     runs: JoinSet<(RunId, Ended)>,
+    /// Of buttons, with their labels.
+    buttons: JoinSet<(String, Ended)>,
     started: mpsc::UnboundedSender<(RunId, GroupId)>,
     record: Option<Record>,
     tidying: Option<Tidying>,
@@ -532,6 +542,13 @@ impl Session {
                 }
             }
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
+            Effect::Button { label, words, activation_token } => {
+                let mut job = Job { timeout: BUTTON_TIMEOUT, ..Job::new(words) };
+                let token = activation_token.iter().flat_map(|token| ACTIVATION.map(|name| (name, token)));
+                job.environment = token.map(|(name, token)| (name, Some(token.into()))).collect();
+                let stopped = self.stopped.clone();
+                self.buttons.spawn(async move { (label, process::run(job, |_| {}, stopped).await) });
+            }
             Effect::HoldTunnels => self.tunnels.hold(),
             Effect::WakeTunnels => self.tunnels.wake(),
             Effect::TryTunnels(reply) => {
@@ -566,8 +583,7 @@ fn open(words: Option<Vec<String>>, activation_token: Option<&str>) {
         tracing::warn!(target: EACH_TIME, "no mail program is known to the desktop; name one with `open` in `[tray]`");
         return;
     };
-    // Both names: the Wayland protocol's, and the older one that X11 programs read.
-    let token = activation_token.map(|token| [("XDG_ACTIVATION_TOKEN", token), ("DESKTOP_STARTUP_ID", token)]);
+    let token = activation_token.map(|token| ACTIVATION.map(|name| (name, token)));
     if let Err(why) = process::start_detached(&words, token.as_ref().map_or(&[], |token| token.as_slice())) {
         tracing::warn!(target: EACH_TIME, "could not open mail: {why}");
     }

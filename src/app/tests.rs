@@ -476,3 +476,85 @@ fn a_reload_keeps_what_is_known_of_tunnels_that_stay() {
     bench.tunnel(Standing::Down("its last words".into()));
     assert_eq!(bench.app.status().problems, [""; 0]);
 }
+
+#[test]
+fn a_button_does_what_it_says_once_and_a_failure_is_told() {
+    let mut bench = Bench::with_desktop(
+        "[[handler]]\n[handler.notify]\nactions = [{ label = \"Mark read\", command = \"seen {folder} {from_address}\" }]",
+    );
+    drop(bench.mail("Alice <a@example.org>"));
+    let slot = bench
+        .effects
+        .iter()
+        .find_map(|effect| match effect {
+            Effect::Desktop(Request::Show { slot, .. }) => Some(*slot),
+            _ => None,
+        })
+        .expect("a popup");
+    let click = |bench: &mut Bench| {
+        let action = "button-0".to_owned();
+        bench.desktop(DesktopEvent::PopupAction { slot, action, activation_token: Some("token".into()) });
+        let words = bench.effects.iter().filter_map(|effect| match effect {
+            Effect::Button { words, .. } => Some(words.join(" ")),
+            _ => None,
+        });
+        let words: Vec<String> = words.collect();
+        bench.effects.clear();
+        words
+    };
+    assert_eq!(click(&mut bench), ["seen INBOX a@example.org"]);
+    assert_eq!(click(&mut bench), [""; 0], "once");
+    assert_eq!(bench.app.status().new, 1, "nobody has looked");
+    let ended = Ended {
+        exit: Exit::Code(1),
+        elapsed: Duration::from_secs(1),
+        stdout: String::new(),
+        stderr: "no such mailbox\n".into(),
+        left_behind: false,
+    };
+    bench.input(Input::ButtonEnded { label: "Mark read".into(), ended });
+    let told = bench.effects.iter().any(|effect| {
+        matches!(effect, Effect::Desktop(Request::Show { note, .. }) if note.body.contains("exit 1: no such mailbox"))
+    });
+    assert!(told, "{:?}", bench.effects);
+}
+
+#[test]
+fn while_the_screen_is_locked_popups_are_covered_or_wait_as_the_configuration_says() {
+    let mut covered = Bench::with_desktop("");
+    covered.desktop(DesktopEvent::Locked(true));
+    drop(covered.mail("Alice <a@example.org>"));
+    assert_eq!(covered.popups(), ["1 new message"]);
+    covered.desktop(DesktopEvent::Locked(false));
+    assert_eq!(covered.popups(), ["Alice"]);
+
+    let mut held = Bench::with_desktop("[pause]\nwhen_locked = \"hold\"");
+    held.desktop(DesktopEvent::Locked(true));
+    drop(held.mail("Alice <a@example.org>"));
+    drop(held.mail("Bob <b@example.org>"));
+    assert_eq!(held.popups(), [""; 0]);
+    held.desktop(DesktopEvent::Locked(false));
+    assert_eq!(held.popups(), ["2 new messages in INBOX"]);
+
+    let mut shown = Bench::with_desktop("[pause]\nwhen_locked = \"show\"");
+    shown.desktop(DesktopEvent::Locked(true));
+    drop(shown.mail("Alice <a@example.org>"));
+    assert_eq!(shown.popups(), ["Alice"]);
+}
+
+#[test]
+fn an_account_has_its_name_and_its_own_program() {
+    let mut bench = Bench::with_desktop(
+        "[tray]\nopen = \"one\"\n[[account]]\nuser = \"m?\"\nlabel = \"Work\"\nopen = \"other {account} {from_address}\"",
+    );
+    drop(bench.mail("Alice <a@example.org>"));
+    assert_eq!(bench.popups(), ["Work: Alice"]);
+    assert_eq!(bench.app.status().recent[0].account.as_deref(), Some("Work"));
+    let entry = bench.app.status().recent[0].entry;
+    bench.choose(Choice::OpenEntry(entry));
+    let opened = bench.effects.iter().find_map(|effect| match effect {
+        Effect::Open { words, .. } => words.clone(),
+        _ => None,
+    });
+    assert_eq!(opened.unwrap_or_default(), ["other", "Work", "a@example.org"]);
+}

@@ -12,6 +12,23 @@ use crate::document::Table;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pause {
     pub quiet_hours: Vec<QuietHours>,
+    pub when_locked: WhenLocked,
+}
+
+/// What becomes of popups while the screen is locked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WhenLocked {
+    Show,
+    /// They say that there is something, and what when it is unlocked.
+    #[default]
+    HideContent,
+    /// They come when it is unlocked, as one summary.
+    Hold,
+}
+
+impl WhenLocked {
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("show", Self::Show), ("hide-content", Self::HideContent), ("hold", Self::Hold)];
 }
 
 /// From one time of day to another, local time; past midnight where the end comes first.
@@ -24,7 +41,8 @@ pub struct QuietHours {
 impl Pause {
     pub(super) fn read(table: &Table<'_, '_>) -> Self {
         let quiet_hours = table.get("quiet_hours").and_then(|value| value.each_string(QuietHours::from_str));
-        Self { quiet_hours: quiet_hours.unwrap_or_default() }
+        let when_locked = table.choice("when_locked", &WhenLocked::NAMES).unwrap_or_default();
+        Self { quiet_hours: quiet_hours.unwrap_or_default(), when_locked }
     }
 
     /// When the quiet hours that it is now end; none while it isn't quiet.
@@ -83,7 +101,7 @@ mod tests {
     use super::*;
 
     fn quiet(hours: &[&str]) -> Pause {
-        Pause { quiet_hours: hours.iter().map(|hours| hours.parse().unwrap()).collect() }
+        Pause { quiet_hours: hours.iter().map(|hours| hours.parse().unwrap()).collect(), ..Pause::default() }
     }
 
     fn at(text: &str) -> Timestamp {

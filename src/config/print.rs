@@ -4,10 +4,11 @@ use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
 use super::history::CONTENTS;
-use super::{Click, Config, LogFormat, Pass};
+use super::{Click, Config, LogFormat, Pass, WhenLocked};
 use crate::desktop::note::{Expire, Urgency};
 use crate::handler::command::Stdin;
 use crate::handler::log::Content;
+use crate::handler::notify::Action;
 use crate::handler::{Handler, Kind};
 use crate::pattern::Patterns;
 
@@ -59,6 +60,16 @@ impl Display for Config {
         writeln!(f, "content = {}", quoted(name_of(&CONTENTS, history.content)))?;
         writeln!(f, "max_age = {}", duration(history.max_age))?;
         writeln!(f, "\n[pause]\nquiet_hours = {}", list(&self.pause.quiet_hours))?;
+        writeln!(f, "when_locked = {}", quoted(name_of(&WhenLocked::NAMES, self.pause.when_locked)))?;
+        for account in self.accounts.iter() {
+            writeln!(f, "\n[[account]]\nuser = {}", list(account.user.globs()))?;
+            if let Some(label) = &account.label {
+                writeln!(f, "label = {}", quoted(label))?;
+            }
+            if let Some(open) = &account.open {
+                writeln!(f, "open = {}", list(open.sources()))?;
+            }
+        }
         self.handlers.iter().try_for_each(|handler| write_handler(f, handler))
     }
 }
@@ -106,6 +117,15 @@ fn write_handler(f: &mut Formatter<'_>, handler: &Handler) -> Result {
             if let Some(icon) = &notify.icon {
                 writeln!(f, "icon = {}", quoted(icon))?;
             }
+            match &notify.sound {
+                Some(sound) => writeln!(f, "sound = {}", quoted(sound))?,
+                None => writeln!(f, "sound = false")?,
+            }
+            let action = |action: &Action| {
+                format!("{{ label = {}, command = {} }}", quoted(&action.label), list(action.command.sources()))
+            };
+            let actions: Vec<String> = notify.actions.iter().map(action).collect();
+            writeln!(f, "actions = [{}]", actions.join(", "))?;
             let urgency = match notify.urgency {
                 Urgency::Low => "low",
                 Urgency::Normal => "normal",
@@ -161,12 +181,13 @@ mod tests {
             max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[auth]\nuser = \"u\"\npass_command = \"pass 'my mail'\"\n\
             [tls]\ncert = \"/c\"\nkey = \"/k\"\nperiodic_reload = \"1d\"\n[[tunnel]]\nhost = \"a\"\nremote = \"[::1]:9\"\nssh = \"/x\"\noptions = [\"-p\", \"7 \\\"8\"]\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
             ansi = true\ntimestamp = true\ntarget = true\nlevel = true\n[tray]\nenabled = false\nclick = \"pause\"\n\
-            open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n[pause]\nquiet_hours = [\"22:00-07:00\", \"12:30-13:00\"]\n\
+            open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n[pause]\nquiet_hours = [\"22:00-07:00\", \"12:30-13:00\"]\nwhen_locked = \"hold\"\n\
+            [[account]]\nuser = \"11@3\"\nlabel = \"W\"\nopen = \"x {message_id}\"\n\
             [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"
             .replace("a\\tb", "a b");
         let more = "[[handler]]\ncommand = \"fdm 'a \\\"b'\"\nuser = [\"x\", \"!y\"]\nperiodic = \"5m\"\ndelay = \"1s\"\nlimit_burst = 3\nstdin = \"none\"\nlock = \"l\"\nip = \"::1\"\n\
             [[handler]]\nlog = \"warn\"\ncontent = true\n[[handler]]\nnotify = false\nfrom = \"*@x\"\n\
-            [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1, withdraw = false, ignore_quiet = true }\n";
+            [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1, withdraw = false, ignore_quiet = true, sound = \"bell\", actions = [{ label = \"L\", command = [\"x\", \"{uid}\"] }] }\n";
         for text in ["", &format!("{written}{more}")] {
             let (config, problems) = Config::parse("f", text);
             let config = config.unwrap_or_else(|| panic!("{problems:?}"));

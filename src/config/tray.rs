@@ -1,8 +1,7 @@
 //! `[tray]`: the icon, and what clicks do.
 
 use crate::document::Table;
-use crate::handler::FIELDS;
-use crate::problem::Problem;
+use crate::handler::read_words;
 use crate::template::CommandTemplate;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,22 +40,10 @@ impl Tray {
         Self {
             enabled: table.boolean("enabled").unwrap_or(default.enabled),
             click: table.choice("click", &Click::NAMES).unwrap_or(default.click),
-            open: read_open(table),
+            open: table.get("open").and_then(|value| read_words(&value)),
             recent: table
                 .integer("recent", 0..=30)
                 .map_or(default.recent, |recent| usize::try_from(recent).unwrap_or(default.recent)),
         }
-    }
-}
-
-fn read_open(table: &Table<'_, '_>) -> Option<CommandTemplate> {
-    let value = table.get("open")?;
-    let parsed = match value.is_list() {
-        true => CommandTemplate::from_words(&value.strings()?, FIELDS),
-        false => CommandTemplate::parse(value.string()?, FIELDS),
-    };
-    match parsed {
-        Ok(command) => Some(command),
-        Err(error) => value.fail(Problem::error(format!("`tray.open`: {error}"))),
     }
 }

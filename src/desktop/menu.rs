@@ -2,7 +2,9 @@
 
 use std::iter;
 
-use crate::clock::time_of_day;
+use jiff::Timestamp;
+
+use crate::clock::{moment, time_of_day};
 use crate::mime::shorten;
 use crate::status::{HandlerStatus, Paused, Recent, Status, TunnelStatus};
 
@@ -76,7 +78,7 @@ fn tooltip(status: &Status) -> String {
     let running = status.handlers.iter().filter(|handler| handler.running_since.is_some());
     lines.extend(running.map(|handler| format!("{} is running", handler.name)));
     if let Some(recent) = status.recent.first() {
-        lines.push(recent_line(recent));
+        lines.push(recent_line(recent, status.now));
     }
     lines.extend(status.problems.iter().take(PROBLEM_LINES).map(|problem| shorten(problem, 2 * LINE)));
     lines.join("\n")
@@ -133,15 +135,19 @@ fn new_line(status: &Status) -> String {
 
 fn recent(status: &Status) -> impl Iterator<Item = Entry> {
     let none = status.recent.is_empty().then(|| Entry::Label("Nothing has happened yet".to_owned()));
-    let lines = status.recent.iter().map(|line| action(&recent_line(line), Choice::OpenEntry(line.entry)));
+    let lines = status.recent.iter().map(|line| action(&recent_line(line, status.now), Choice::OpenEntry(line.entry)));
     let filled: Vec<Entry> = none.into_iter().chain(lines).collect();
     filled.into_iter().chain(iter::repeat(Entry::Hidden)).take(status.recent_slots.max(1))
 }
 
-fn recent_line(recent: &Recent) -> String {
-    let text = if recent.what.is_empty() { recent.who.clone() } else { format!("{} — {}", recent.who, recent.what) };
+fn recent_line(recent: &Recent, now: Timestamp) -> String {
+    let who = match &recent.account {
+        Some(account) => format!("{account}: {}", recent.who),
+        None => recent.who.clone(),
+    };
+    let text = if recent.what.is_empty() { who } else { format!("{who} — {}", recent.what) };
     let mark = if recent.is_unread { "● " } else { "" };
-    format!("{}  {mark}{}", time_of_day(recent.at), shorten(&text, LINE))
+    format!("{}  {mark}{}", moment(recent.at, now), shorten(&text, LINE))
 }
 
 fn handler_entry(handler: &HandlerStatus) -> Entry {
@@ -192,7 +198,6 @@ mod tests {
     use super::*;
     use crate::event::EntryId;
     use crate::status::{LastRun, TunnelState};
-    use jiff::Timestamp;
 
     fn text(entries: &[Entry]) -> String {
         let line = |entry: &Entry| match entry {
@@ -229,6 +234,7 @@ mod tests {
             recent: vec![Recent {
                 entry: EntryId(7),
                 at: at(0),
+                account: None,
                 who: "Jörg".into(),
                 what: "a_b & c".into(),
                 is_unread: false,

@@ -14,6 +14,26 @@ pub struct Note {
     pub expire: Expire,
     /// The label of the click that opens the mail.
     pub open_label: String,
+    /// The labels of the buttons, in order.
+    pub buttons: Vec<String>,
+    /// A sound's name (Sound Naming Specification); silent without.
+    pub sound: Option<String>,
+    /// Whose mail it is, where people have a name for that.
+    pub account: Option<String>,
+    /// What is shown in its place while strangers may look; none where there is nothing to hide.
+    pub cover: Option<String>,
+}
+
+impl Note {
+    /// What strangers may see: that there is something.
+    pub fn covered(&self) -> Self {
+        match &self.cover {
+            None => self.clone(),
+            Some(cover) => {
+                Self { summary: cover.clone(), body: String::new(), icon: None, buttons: Vec::new(), ..self.clone() }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -39,12 +59,13 @@ pub struct Caps {
     pub body: bool,
     pub body_markup: bool,
     pub actions: bool,
+    pub sound: bool,
 }
 
 impl Caps {
     pub fn from_names<S: AsRef<str>>(names: &[S]) -> Self {
         let has = |name: &str| names.iter().any(|known| known.as_ref() == name);
-        Self { body: has("body"), body_markup: has("body-markup"), actions: has("actions") }
+        Self { body: has("body"), body_markup: has("body-markup"), actions: has("actions"), sound: has("sound") }
     }
 }
 
@@ -56,12 +77,20 @@ pub struct Rendered {
     /// Keys and labels in turn.
     pub actions: Vec<String>,
     pub urgency: u8,
+    /// A sound's name; none where none is to be heard.
+    pub sound: Option<String>,
     /// Milliseconds; -1 as the service thinks fit, 0 never.
     pub expire_timeout: i32,
 }
 
 /// What a click on the popup itself is called.
 pub const DEFAULT_ACTION: &str = "default";
+const BUTTON: &str = "button-";
+
+/// Which button an action is, counted from 0; none where it is the popup itself.
+pub fn button(action: &str) -> Option<usize> {
+    action.strip_prefix(BUTTON)?.parse().ok()
+}
 
 /// Fits the popup to what the service can do. The body is markup for some services, the summary never is.
 pub fn rendered(note: &Note, caps: &Caps) -> Rendered {
@@ -72,7 +101,11 @@ pub fn rendered(note: &Note, caps: &Caps) -> Rendered {
         false => (format!("{}: {}", note.summary, note.body.lines().next().unwrap_or_default()), String::new()),
     };
     let actions = match caps.actions {
-        true => vec![DEFAULT_ACTION.to_owned(), note.open_label.clone()],
+        true => {
+            let buttons = note.buttons.iter().enumerate();
+            let buttons = buttons.flat_map(|(number, label)| [format!("{BUTTON}{number}"), label.clone()]);
+            [DEFAULT_ACTION.to_owned(), note.open_label.clone()].into_iter().chain(buttons).collect()
+        }
         false => Vec::new(),
     };
     Rendered {
@@ -84,6 +117,7 @@ pub fn rendered(note: &Note, caps: &Caps) -> Rendered {
             Urgency::Normal => 1,
             Urgency::Critical => 2,
         },
+        sound: note.sound.clone().filter(|_| caps.sound),
         expire_timeout: match note.expire {
             Expire::Default => -1,
             Expire::Never => 0,
@@ -120,6 +154,10 @@ mod tests {
             urgency: Urgency::Normal,
             expire: Expire::Default,
             open_label: "Open".into(),
+            buttons: Vec::new(),
+            sound: None,
+            account: None,
+            cover: Some("New mail".into()),
         }
     }
 
@@ -131,6 +169,32 @@ mod tests {
         let without = rendered(&note(), &Caps::from_names(&["body"]));
         assert_eq!(without.body, "<i>x</i>\n& y");
         assert!(without.actions.is_empty());
+    }
+
+    #[test]
+    fn buttons_have_keys_of_their_own_where_there_can_be_any() {
+        let note = Note { buttons: vec!["Mark read".into(), "Delete".into()], ..note() };
+        let with = rendered(&note, &Caps::from_names(&["actions"]));
+        assert_eq!(with.actions, ["default", "Open", "button-0", "Mark read", "button-1", "Delete"]);
+        assert_eq!((button("button-1"), button("default"), button("button-x")), (Some(1), None, None));
+        assert!(rendered(&note, &Caps::default()).actions.is_empty());
+    }
+
+    #[test]
+    fn a_sound_is_for_services_that_make_one() {
+        let note = Note { sound: Some("message-new-email".into()), ..note() };
+        assert_eq!(rendered(&note, &Caps::default()).sound, None);
+        assert_eq!(rendered(&note, &Caps::from_names(&["sound"])).sound.as_deref(), Some("message-new-email"));
+    }
+
+    #[test]
+    fn what_strangers_see_says_nothing_of_the_mail() {
+        let note = Note { buttons: vec!["Mark read".into()], icon: Some("/x".into()), ..note() };
+        let covered = note.covered();
+        assert_eq!((covered.summary.as_str(), covered.body.as_str()), ("New mail", ""));
+        assert!(covered.buttons.is_empty() && covered.icon.is_none());
+        let ours = Note { cover: None, ..note };
+        assert_eq!(ours.covered(), ours);
     }
 
     #[test]

@@ -126,6 +126,7 @@ impl Session {
                         self.say_shown(slot, shown);
                     }
                     Some(Request::Withdraw { slot }) => self.withdraw(slot).await,
+                    Some(Request::WatchLock(_)) => {}
                     Some(Request::LookAgain) => {
                         if self.activatable && !self.is_silent() {
                             self.say_notifications(Availability::Here);
