@@ -35,6 +35,7 @@ mod invitations;
 mod lost;
 mod passwords;
 mod sockets;
+mod network;
 mod tls;
 mod send;
 mod hooks;

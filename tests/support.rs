@@ -11,6 +11,7 @@ pub mod dovecot;
 pub mod http;
 pub mod imap;
 pub mod mail;
+pub mod network;
 pub mod output;
 pub mod peer;
 pub mod program;
@@ -18,6 +19,7 @@ pub mod real_desktop;
 pub mod receiver;
 pub mod recorder;
 pub mod send;
+pub mod sshd;
 pub mod wait;
 
 use std::io::Write;

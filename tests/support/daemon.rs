@@ -177,7 +177,7 @@ impl Daemon {
 }
 
 /// Whose program it is where the tests run as root, which nobody reads mail as.
-fn somebody() -> Option<u32> {
+pub fn somebody() -> Option<u32> {
     rustix::process::geteuid().is_root().then_some(SOMEBODY)
 }
 

@@ -4,13 +4,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::JoinHandle;
 use std::time::Duration;
+
+use rustix::net::{Shutdown, shutdown};
 
 use super::wait::{SOON, wait_until};
 
-/// The server. When it is dropped, so are its connections.
+/// The server. When it is dropped, so are its connections, and its port is free.
 pub struct Peer {
-    address: SocketAddr,
+    listener: Arc<TcpListener>,
+    accepting: Option<JoinHandle<()>>,
     shared: Arc<Shared>,
 }
 
@@ -25,13 +29,18 @@ struct Shared {
 impl Peer {
     /// Takes connections, and does nothing with them.
     pub fn silent() -> Peer {
-        Self::start(|stream, shared| lock(&shared.held).push(stream))
+        Self::start(0, |stream, shared| lock(&shared.held).push(stream))
     }
 
     /// Answers each request with these bytes, and keeps the connection open.
     pub fn answering(answer: &str) -> Peer {
+        Self::answering_at(0, answer)
+    }
+
+    /// The same at a port that the program under test knows.
+    pub fn answering_at(port: u16, answer: &str) -> Peer {
         let answer = answer.to_owned();
-        Self::start(move |stream, shared| {
+        Self::start(port, move |stream, shared| {
             let mut stream = BufReader::new(stream);
             if let Some(request) = request(&mut stream) {
                 lock(&shared.received).push(request);
@@ -44,7 +53,7 @@ impl Peer {
     /// Answers with one byte of this every 20 ms.
     pub fn dripping(answer: &str) -> Peer {
         let answer = answer.to_owned();
-        Self::start(move |mut stream, _| {
+        Self::start(0, move |mut stream, _| {
             for byte in answer.bytes() {
                 if stream.write_all(&[byte]).is_err() {
                     return;
@@ -54,30 +63,31 @@ impl Peer {
         })
     }
 
-    fn start(serve: impl Fn(TcpStream, &Shared) + Send + Sync + 'static) -> Peer {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let address = listener.local_addr().expect("it is bound");
+    fn start(port: u16, serve: impl Fn(TcpStream, &Shared) + Send + Sync + 'static) -> Peer {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("a free port");
+        let listener = Arc::new(listener);
         let shared: Arc<Shared> = Arc::default();
-        let peer = Peer { address, shared: Arc::clone(&shared) };
+        let (listening, used) = (Arc::clone(&listener), Arc::clone(&shared));
         let serve = Arc::new(serve);
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if shared.is_ending.load(Ordering::SeqCst) {
+        let accepting = std::thread::spawn(move || {
+            for stream in listening.incoming() {
+                if used.is_ending.load(Ordering::SeqCst) {
                     return;
                 }
-                let (shared, serve) = (Arc::clone(&shared), Arc::clone(&serve));
+                let Ok(stream) = stream else { continue };
+                let (shared, serve) = (Arc::clone(&used), Arc::clone(&serve));
                 std::thread::spawn(move || serve(stream, &shared));
             }
         });
-        peer
+        Peer { listener, accepting: Some(accepting), shared }
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/notify", self.address)
+        format!("http://{}/notify", self.address())
     }
 
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.local_addr().expect("it is bound")
     }
 
     /// The requests so far, their heads and bodies.
@@ -101,8 +111,9 @@ impl Drop for Peer {
     fn drop(&mut self) {
         self.shared.is_ending.store(true, Ordering::SeqCst);
         lock(&self.shared.held).clear();
-        // It waits for one more connection.
-        let _ = TcpStream::connect(self.address);
+        // Wakes the thread that waits for connections. Its address may be in a network where we aren't.
+        let _ = shutdown(&*self.listener, Shutdown::Both);
+        let _ = self.accepting.take().map(JoinHandle::join);
     }
 }
 
@@ -114,7 +125,8 @@ fn request(stream: &mut BufReader<TcpStream>) -> Option<String> {
             return None;
         }
     }
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?.parse().ok()?;
+    let lines = text.lines().map(str::to_ascii_lowercase);
+    let length = lines.filter_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).next().unwrap_or(0);
     let mut body = vec![0; length];
     stream.read_exact(&mut body).ok()?;
     Some(text + &String::from_utf8_lossy(&body))
