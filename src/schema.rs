@@ -30,7 +30,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{EntryId, Event, EventKind, Subject};
 use crate::mime;
-use crate::status::{HandlerStatus, Mailbox, Paused, Status, TunnelState, TunnelStatus};
+use crate::status::{HandlerStatus, Mailbox, Paused, Status, TunnelStatus};
 
 pub const VERSION: u32 = 1;
 
@@ -293,10 +293,7 @@ impl StatusJson {
             host: tunnel.name.clone(),
             state: tunnel.state.word().to_owned(),
             since: tunnel.since,
-            why: match &tunnel.state {
-                TunnelState::Down(why) => Some(why.clone()),
-                _ => None,
-            },
+            why: tunnel.state.why().map(str::to_owned),
         };
         Self {
             schema: VERSION,

@@ -96,16 +96,28 @@ pub enum TunnelState {
 impl TunnelStatus {
     /// `Tunnel to mail.example.org`.
     pub fn title(&self) -> String {
-        self.name.as_ref().map_or("Tunnel".to_owned(), |name| format!("Tunnel to {name}"))
+        title(self.name.as_deref())
+    }
+
+    /// How it stands: `Tunnel to mail.example.org: up since 14:05`.
+    pub fn line(&self) -> String {
+        tunnel_line(self.name.as_deref(), self.state.word(), self.since, self.state.why())
     }
 
     /// What is wrong with it, if anything is.
     pub fn problem(&self) -> Option<String> {
-        match &self.state {
-            TunnelState::Down(why) => Some(format!("{}: down since {}: {why}", self.title(), time_of_day(self.since))),
-            _ => None,
-        }
+        self.state.why().map(|_| self.line())
     }
+}
+
+/// How a tunnel stands, in one line.
+pub fn tunnel_line(name: Option<&str>, state: &str, since: Timestamp, why: Option<&str>) -> String {
+    let why = why.map_or(String::new(), |why| format!(": {why}"));
+    format!("{}: {state} since {}{why}", title(name), time_of_day(since))
+}
+
+fn title(name: Option<&str>) -> String {
+    name.map_or("Tunnel".to_owned(), |name| format!("Tunnel to {name}"))
 }
 
 impl TunnelState {
@@ -115,6 +127,14 @@ impl TunnelState {
             Self::Up => "up",
             Self::Down(_) => "down",
             Self::Asleep => "asleep",
+        }
+    }
+
+    /// Why it is down.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Down(why) => Some(why),
+            _ => None,
         }
     }
 }

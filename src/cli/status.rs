@@ -11,6 +11,7 @@ use crate::clock::time_of_day;
 use crate::control::{Next, Reply, Request};
 use crate::desktop::note::escape_markup;
 use crate::schema::{HandlerJson, RecordJson, StatusJson, TunnelJson};
+use crate::status::tunnel_line;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -105,13 +106,15 @@ fn lines(status: &StatusJson) -> Vec<String> {
     });
     lines.extend(status.tunnels.iter().map(tunnel));
     lines.extend(status.handlers.iter().map(handler));
-    lines.extend(status.problems.iter().map(|problem| format!("problem: {problem}")));
+    // What a line says already is not said twice.
+    let rest = status.problems.iter().filter(|problem| !lines.contains(problem));
+    let problems: Vec<String> = rest.map(|problem| format!("problem: {problem}")).collect();
+    lines.extend(problems);
     lines
 }
 
 fn tunnel(tunnel: &TunnelJson) -> String {
-    let title = tunnel.host.as_ref().map_or("tunnel".to_owned(), |host| format!("tunnel to {host}"));
-    format!("{title}: {} since {}", tunnel.state, time_of_day(tunnel.since))
+    tunnel_line(tunnel.host.as_deref(), &tunnel.state, tunnel.since, tunnel.why.as_deref())
 }
 
 fn handler(handler: &HandlerJson) -> String {

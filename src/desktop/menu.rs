@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::clock::{moment, time_of_day};
 use crate::mime::shorten;
-use crate::status::{HandlerStatus, Paused, Recent, Status, TunnelStatus};
+use crate::status::{HandlerStatus, Paused, Recent, Status};
 
 use super::{Choice, PauseFor};
 
@@ -101,10 +101,15 @@ pub fn menu(status: &Status) -> Vec<Entry> {
         entries: status.handlers.iter().map(handler_entry).collect(),
     });
     entries.extend(pause(status));
-    let tunnels = status.tunnels.iter().map(|tunnel| Entry::Label(shorten(&tunnel_line(tunnel), PROBLEM_LINE)));
+    let tunnels = status.tunnels.iter().map(|tunnel| match tunnel.problem() {
+        Some(problem) => problem_entry(&problem),
+        None => Entry::Label(shorten(&tunnel.line(), PROBLEM_LINE)),
+    });
     let slots = status.tunnels.len().max(1);
     entries.extend(tunnels.chain(iter::repeat(Entry::Hidden)).take(slots));
-    let problems = status.problems.iter().map(|problem| Entry::Label(format!("⚠ {}", shorten(problem, PROBLEM_LINE))));
+    // A tunnel has its own line.
+    let is_said = |problem: &String| status.tunnels.iter().any(|tunnel| tunnel.problem().as_ref() == Some(problem));
+    let problems = status.problems.iter().filter(|problem| !is_said(problem)).map(|problem| problem_entry(problem));
     entries.extend(problems.chain(iter::repeat(Entry::Hidden)).take(PROBLEM_LINES));
     entries.push(Entry::Separator);
     let configuration =
@@ -166,8 +171,8 @@ fn handler_entry(handler: &HandlerStatus) -> Entry {
     }
 }
 
-fn tunnel_line(tunnel: &TunnelStatus) -> String {
-    format!("{}: {} since {}", tunnel.title(), tunnel.state.word(), time_of_day(tunnel.since))
+fn problem_entry(problem: &str) -> Entry {
+    Entry::Label(format!("⚠ {}", shorten(problem, PROBLEM_LINE)))
 }
 
 fn pause(status: &Status) -> [Entry; 2] {
@@ -197,7 +202,7 @@ fn paused_line(paused: Paused) -> String {
 mod tests {
     use super::*;
     use crate::event::EntryId;
-    use crate::status::{LastRun, TunnelState};
+    use crate::status::{LastRun, TunnelState, TunnelStatus};
 
     fn text(entries: &[Entry]) -> String {
         let line = |entry: &Entry| match entry {
@@ -260,6 +265,18 @@ mod tests {
                  (Tunnel to mail: up since {clock})\n\
                  (⚠ fetch: exit 1)\n---\nOpen configuration\nReload configuration\nQuit"
             )
+        );
+    }
+
+    #[test]
+    fn a_tunnel_that_is_down_says_why_and_says_it_once() {
+        let down = tunnel(TunnelState::Down("no route".into()));
+        let status = Status { problems: vec![down.line(), "else".into()], tunnels: vec![down], ..busy() };
+        let lines: Vec<String> =
+            text(&menu(&status)).lines().filter(|line| line.contains('⚠')).map(str::to_owned).collect();
+        assert_eq!(
+            lines,
+            [format!("(⚠ Tunnel to mail: down since {}: no route)", time_of_day(at(0))), "(⚠ else)".into()]
         );
     }
 
