@@ -1,4 +1,4 @@
-//! The desktop as the program sees it: popups, a tray icon with its menu, and what people do with them.
+//! The desktop as the program sees it: popups, a tray icon with its menu, what people do with them, and sleep.
 //!
 //! What is shown is worked out by pure functions here ([`note::rendered`], [`menu::menu`]); a backend only carries it.
 //! There is one for D-Bus (Linux, the BSDs); elsewhere the program runs without a desktop until its backend is there.
@@ -158,15 +158,20 @@ pub struct Desktop(());
 #[derive(Debug)]
 pub struct Link {
     requests: mpsc::UnboundedSender<Request>,
-    task: tokio::task::JoinHandle<()>,
+    power: mpsc::UnboundedSender<PowerRequest>,
+    tasks: [tokio::task::JoinHandle<()>; 2],
 }
 
 impl Desktop {
     /// Starts the backend; what people do arrives at `events`. Returns at once, whatever the desktop's state.
     pub fn connect(self, wanted: Wanted, events: mpsc::UnboundedSender<DesktopEvent>) -> Link {
         let (requests, incoming) = mpsc::unbounded_channel();
-        let task = tokio::spawn(backend::carry(wanted, incoming, events));
-        Link { requests, task }
+        let (power, incoming_power) = mpsc::unbounded_channel();
+        let tasks = [
+            tokio::spawn(backend::carry(wanted, incoming, events.clone())),
+            tokio::spawn(backend::power(incoming_power, events)),
+        ];
+        Link { requests, power, tasks }
     }
 }
 
@@ -176,12 +181,17 @@ impl Link {
         let _ = self.requests.send(request);
     }
 
-    pub fn power(&self, _request: PowerRequest) {}
+    pub fn power(&self, request: PowerRequest) {
+        // As above.
+        let _ = self.power.send(request);
+    }
 
     /// Takes the icon down and waits until the backend has ended.
     pub async fn close(self) {
-        drop(self.requests);
-        let _ = self.task.await;
+        drop((self.requests, self.power));
+        for task in self.tasks {
+            let _ = task.await;
+        }
     }
 }
 

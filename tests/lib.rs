@@ -18,6 +18,7 @@ mod notifications;
 mod clicks;
 mod tray;
 mod recovery;
+mod sleep;
 mod control;
 mod reload;
 mod ends;

@@ -6,6 +6,7 @@ use crate::support::bus::Bus;
 use crate::support::certificate::{self, Pair};
 use crate::support::daemon::{Daemon, Running};
 use crate::support::desktop::{Behaviour, Desktop};
+use crate::support::logind::Logind;
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
 use crate::support::require;
@@ -26,7 +27,10 @@ fn start() -> Option<(Bus, Recorder, Running)> {
 }
 
 fn start_on(bus: &Bus) -> (Recorder, Running) {
-    let recipe = Daemon::new().bus(bus);
+    start_from(Daemon::new().bus(bus))
+}
+
+fn start_from(recipe: Daemon) -> (Recorder, Running) {
     let fetch = Recorder::new(&recipe, "fetch");
     let handlers = "[[handler]]\nuser = \"nobody\"\nname = \"fetch\"\ncommand";
     let daemon = recipe.config(&format!("{handlers} = {}\n[[handler]]\nnotify = true", fetch.command(&[]))).start();
@@ -296,7 +300,11 @@ fn a_frozen_bus_at_the_start_holds_up_no_command() {
 
 #[test]
 fn idle_means_idle_on_one_thread() {
-    let Some((bus, fetch, daemon)) = start() else { return };
+    if !require(&["dbus-daemon"]) {
+        return;
+    }
+    let (bus, logind) = (Bus::start(), Logind::start());
+    let (fetch, daemon) = start_from(Daemon::new().bus(&bus).logind(&logind));
     let desktop = Desktop::start(&bus);
     push(&daemon, 1);
     desktop.next_notification();

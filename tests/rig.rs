@@ -3,6 +3,7 @@
 
 mod basics;
 mod fake_desktop;
+mod fake_logind;
 mod real_programs;
 
 use std::collections::HashMap;

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::{Availability, DesktopEvent, Request, Wanted};
+use super::{Availability, DesktopEvent, PowerRequest, Request, Wanted};
 
 pub async fn carry(
     wanted: Wanted,
@@ -16,5 +16,10 @@ pub async fn carry(
     if wanted.tray {
         let _ = events.send(DesktopEvent::Tray(why()));
     }
+    while requests.recv().await.is_some() {}
+}
+
+/// Nobody tells us of sleep.
+pub async fn power(mut requests: mpsc::UnboundedReceiver<PowerRequest>, _events: mpsc::UnboundedSender<DesktopEvent>) {
     while requests.recv().await.is_some() {}
 }

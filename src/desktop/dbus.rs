@@ -2,7 +2,9 @@
 //!
 //! One life of the connection is a session; it ends with the bus, and a new one begins when there is a bus again.
 //! Every call to another program has a deadline: a frozen panel or notification service holds up nothing but itself.
+//! Sleep is told on the system bus, and has a connection of its own.
 
+mod logind;
 mod notifications;
 mod session;
 mod tray;
@@ -14,12 +16,13 @@ use tokio::time::{Instant, timeout};
 
 use super::menu::TrayView;
 use super::{Availability, DesktopEvent, Request, Wanted};
+pub use logind::power;
 use session::{Ended, Session};
 
 /// How long another program has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// After a loss the bus is looked for this often, at growing distance; then only when there is something to show, so
-/// that a machine without a desktop is left in peace.
+/// After a loss a bus is looked for this often, at growing distance; then only when there is something to show, so that
+/// a machine without a desktop is left in peace.
 const ATTEMPTS: u32 = 8;
 const MIN_BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
@@ -80,10 +83,10 @@ async fn wait_for_a_reason(
     attempt: u32,
     tried_at: Instant,
 ) -> bool {
-    let backoff = tried_at + MIN_BETWEEN_ATTEMPTS * 2_u32.pow(attempt.min(ATTEMPTS) - 1);
+    let next = next_attempt(attempt, tried_at);
     loop {
         tokio::select! {
-            () = tokio::time::sleep_until(backoff), if attempt < ATTEMPTS => return true,
+            () = tokio::time::sleep_until(next.unwrap_or(tried_at)), if next.is_some() => return true,
             request = requests.recv() => match request {
                 None => return false,
                 Some(Request::Tray(newer)) => *view = Some(newer),
@@ -93,4 +96,9 @@ async fn wait_for_a_reason(
             },
         }
     }
+}
+
+/// When to try again after so many attempts in vain; none when it was often enough.
+fn next_attempt(attempt: u32, tried_at: Instant) -> Option<Instant> {
+    (attempt < ATTEMPTS).then(|| tried_at + MIN_BETWEEN_ATTEMPTS * 2_u32.pow(attempt.saturating_sub(1)))
 }

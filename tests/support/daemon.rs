@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 
 use super::bus::Bus;
+use super::logind::Logind;
 use super::real_desktop::RealDesktop;
 
 /// A variable that each start sets to another value, and that every process inherits from it.
@@ -31,7 +32,7 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// With the default configuration, on a free port, with no session bus and no display.
+    /// With the default configuration, on a free port, with no bus and no display.
     pub fn new() -> Daemon {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let top = directory.path();
@@ -50,13 +51,19 @@ impl Daemon {
         for name in ["", "home", "config", "data", "state", "cache", "runtime", "temporary"] {
             daemon.give(&daemon.path(name));
         }
-        let no_bus = daemon.path("runtime/no-bus");
-        daemon.env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", no_bus.display())).config("")
+        let no_bus = format!("unix:path={}", daemon.path("runtime/no-bus").display());
+        // The machine's own system bus would tell it of the machine's sleep.
+        daemon.env("DBUS_SESSION_BUS_ADDRESS", &no_bus).env("DBUS_SYSTEM_BUS_ADDRESS", &no_bus).config("")
     }
 
     /// On a private bus.
     pub fn bus(self, bus: &Bus) -> Daemon {
         self.env("DBUS_SESSION_BUS_ADDRESS", bus.address())
+    }
+
+    /// On a machine that is put to sleep by this logind.
+    pub fn logind(self, logind: &Logind) -> Daemon {
+        self.env("DBUS_SYSTEM_BUS_ADDRESS", logind.bus().address())
     }
 
     /// On a real desktop, with its display.
