@@ -28,6 +28,7 @@ use crate::listener::Identity;
 use crate::mime::one_line;
 use crate::paths;
 use crate::problem::Problem;
+use crate::process::Exit;
 use crate::store::Entry;
 
 /// `EX_CONFIG` of sysexits.h: a service manager must not start us again for it.
@@ -126,8 +127,15 @@ pub fn main() -> ExitCode {
         Some(Command::Pause(arguments)) => pause::pause(&arguments),
         Some(Command::Resume) => pause::resume(),
         Some(Command::Hold { parent, words }) => {
-            eprintln!("{}", crate::process::hold(parent, &words));
-            ExitCode::from(NOT_STARTED)
+            let code = match crate::process::hold(parent, &words) {
+                Ok(Exit::Code(code)) => u8::try_from(code).unwrap_or(1),
+                Ok(_) => 1,
+                Err(why) => {
+                    eprintln!("{why}");
+                    NOT_STARTED
+                }
+            };
+            ExitCode::from(code)
         }
         Some(Command::Reload) => ask_once(control::Request::Reload, Some(PATIENCE), |_| ExitCode::SUCCESS),
     }

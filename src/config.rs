@@ -1,9 +1,11 @@
 //! What the user wrote, checked. It does nothing by itself.
 
+mod account;
 mod auth;
 mod history;
 mod listen;
 mod log;
+mod opener;
 mod pause;
 mod print;
 mod tls;
@@ -18,13 +20,14 @@ use ipnet::IpNet;
 
 use crate::document::{Document, Table};
 use crate::handler::Handler;
-use crate::handler::account::Accounts;
 use crate::problem::Problem;
 use crate::schema::Retention;
 
+pub use account::{Account, Accounts};
 pub use auth::{Auth, Pass};
 pub use listen::Address;
 pub use log::{Log, LogFormat};
+pub use opener::{Opener, preset_names};
 pub use pause::{Pause, QuietHours, WhenLocked};
 pub use tls::Tls;
 pub use tray::{Click, Tray};

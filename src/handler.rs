@@ -2,7 +2,6 @@
 //!
 //! A handler only says what is to be done ([`Act`]); it starts nothing and waits for nothing.
 
-pub mod account;
 pub mod command;
 pub mod log;
 pub mod notify;
@@ -74,9 +73,22 @@ pub fn field(event: &Event, name: &str) -> Option<String> {
         "uid" => number(event.uid),
         "uid_validity" => number(event.uid_validity),
         "unseen" => number(event.unseen),
-        "message_id" => event.message_id.as_deref().map(one_line).and_then(filled),
+        "message_id" => event.message_id.as_deref().and_then(bare_message_id).map(|id| one_line(&id)).and_then(filled),
         _ => None,
     }
+}
+
+/// A Message-ID as programs and `mid:` URLs want it: without the angle brackets that it has in mail (RFC 5322 section
+/// 3.6.4), and without what may stand behind them. None if it is longer than a line of mail may be: what was cut would
+/// name another message, or none.
+fn bare_message_id(told: &str) -> Option<String> {
+    const MAX: usize = 998;
+    let told = told.trim();
+    let id = match told.strip_prefix('<') {
+        Some(rest) => rest.split('>').next().unwrap_or(rest).trim(),
+        None => told,
+    };
+    (id.len() <= MAX).then(|| id.to_owned())
 }
 
 /// A handler as configured.
@@ -224,6 +236,10 @@ impl Handler {
 
     pub fn is_notify(&self) -> bool {
         matches!(self.kind, Kind::Notify(_) | Kind::Silence)
+    }
+
+    pub fn shows_popups(&self) -> bool {
+        matches!(self.kind, Kind::Notify(_))
     }
 
     pub fn ignores_quiet(&self) -> bool {
@@ -409,6 +425,22 @@ mod tests {
         assert_eq!(name("<a@example.org>").as_deref(), Some("a@example.org"));
         assert_eq!(name("\"\u{202e}\" <a@example.org>").as_deref(), Some("a@example.org"));
         assert_eq!(name(""), None);
+    }
+
+    #[test]
+    fn a_message_id_has_no_brackets_and_is_whole_or_absent() {
+        let id = |told: &str| {
+            let event = Event { message_id: Some(told.into()), ..Event::new(EventKind::MessageNew, "me") };
+            field(&event, "message_id")
+        };
+        for told in ["<m@x>", "m@x", " <m@x> ", "<m@x> (note)", "< m@x >", "<m@x"] {
+            assert_eq!(id(told).as_deref(), Some("m@x"), "{told}");
+        }
+        assert_eq!(id("<a\0\u{1b}b@x>").as_deref(), Some("ab@x"));
+        assert_eq!(id(&format!("<{}>", "x".repeat(998))).unwrap().len(), 998);
+        for told in ["", "<>", "< >", &"x".repeat(999), &format!("<{}>", "ä".repeat(2500))] {
+            assert_eq!(id(told), None, "{told}");
+        }
     }
 
     #[test]

@@ -6,10 +6,10 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::config::Accounts;
 use crate::desktop::note::{Expire, Note, Urgency};
 use crate::desktop::{Request, Slot};
 use crate::event::{EntryId, Event};
-use crate::handler::account::Accounts;
 use crate::handler::notify::{Action, Notify};
 use crate::store::Entry;
 

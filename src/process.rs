@@ -342,32 +342,32 @@ mod leash {
         Ok(command)
     }
 
-    /// Becomes the program, which the system kills when the process `parent` ends. Gives why that failed.
+    /// Becomes the program, which the system kills when the process `parent` ends; or gives why that failed.
     #[cfg(target_os = "linux")]
-    pub fn hold(parent: u32, words: &[String]) -> String {
+    pub fn hold(parent: u32, words: &[String]) -> Result<Exit, String> {
         use rustix::process::{Signal, getppid, set_parent_process_death_signal};
         use std::os::unix::process::CommandExt;
         if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-            return error.to_string();
+            return Err(error.to_string());
         }
         let is_there = getppid().is_some_and(|found| u32::try_from(found.as_raw_nonzero().get()) == Ok(parent));
         match (is_there, words.split_first()) {
             (true, Some((program, arguments))) => {
-                describe(program, &std::process::Command::new(program).args(arguments).exec())
+                Err(describe(program, &std::process::Command::new(program).args(arguments).exec()))
             }
-            _ => "nobody waits for it".to_owned(),
+            _ => Err("nobody waits for it".to_owned()),
         }
     }
 
-    /// Runs the program, and kills it when our input ends.
+    /// Runs the program, and kills it when our input ends; gives how it ended.
     #[cfg(not(target_os = "linux"))]
-    pub fn hold(_parent: u32, words: &[String]) -> String {
+    pub fn hold(_parent: u32, words: &[String]) -> Result<Exit, String> {
         use std::io::Read;
-        let Some((program, arguments)) = words.split_first() else { return "nothing to run".to_owned() };
+        let Some((program, arguments)) = words.split_first() else { return Err("nothing to run".to_owned()) };
         let child = std::process::Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
         let mut child = match child {
             Ok(child) => child,
-            Err(error) => return describe(program, &error),
+            Err(error) => return Err(describe(program, &error)),
         };
         let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
         std::thread::spawn(move || {
@@ -378,8 +378,8 @@ mod leash {
             }
         });
         match child.wait() {
-            Ok(status) => std::process::exit(status.code().unwrap_or(1)),
-            Err(error) => error.to_string(),
+            Ok(status) => Ok(exit_of(status)),
+            Err(error) => Err(error.to_string()),
         }
     }
 }
@@ -395,8 +395,8 @@ mod leash {
         Ok(command)
     }
 
-    pub fn hold(_parent: u32, _words: &[String]) -> String {
-        "nothing needs this here".to_owned()
+    pub fn hold(_parent: u32, _words: &[String]) -> Result<Exit, String> {
+        Err("nothing needs this here".to_owned())
     }
 }
 

@@ -1,7 +1,8 @@
 //! Texts and commands with `{fields}` in them, over a closed set of names.
 //!
 //! What fields hold comes from whoever wrote the mail. In a command it is put into words that are already split, once,
-//! never as the program, and never where a shell would read it, unless asked for in the quoted form `{field:sh}`.
+//! never as the program, and never where a shell would read it, unless asked for in the quoted form `{field:sh}`. Where a
+//! URL is made of it, the form is `{field:url}`.
 
 use thiserror::Error;
 
@@ -24,6 +25,7 @@ enum Part {
 enum Quoting {
     Bare,
     Shell,
+    Url,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -32,7 +34,9 @@ pub enum TemplateError {
     UnknownField { field: String, known: String },
     #[error("`{{` without `}}`; write `{{{{` for a brace")]
     Unclosed,
-    #[error("`{{{field}:{form}}}` is no form of a field; the only one is `{{{field}:sh}}`, for shells")]
+    #[error(
+        "`{{{field}:{form}}}` is no form of a field; they are `{{{field}:sh}}` for shells and `{{{field}:url}}` for URLs"
+    )]
     UnknownForm { field: String, form: String },
     #[error("the command is empty")]
     Empty,
@@ -42,6 +46,10 @@ pub enum TemplateError {
     FieldAsProgram { field: String },
     #[error("a shell would read what `{{{field}}}` holds; write `{{{field}:sh}}`, the quoted form")]
     BareFieldInShell { field: String },
+    #[error(
+        "{program} would read what `{{{field}}}` holds as a program, and `{{{field}:sh}}` is for shells alone; give it to a script"
+    )]
+    FieldInProgram { program: String, field: String },
 }
 
 /// Why a command was not run for this event.
@@ -49,7 +57,7 @@ pub enum TemplateError {
 pub enum Refused {
     #[error("`{field}` begins with `-` and would be read as an option")]
     LooksLikeOption { field: String },
-    #[error("`{field}` holds control characters, which no shell quoting makes safe")]
+    #[error("`{field}` holds control characters, which no quoting makes safe")]
     ControlCharacters { field: String },
 }
 
@@ -88,6 +96,7 @@ impl Template {
         let (name, quoting) = match written.split_once(':') {
             None => (written, Quoting::Bare),
             Some((name, "sh")) => (name, Quoting::Shell),
+            Some((name, "url")) => (name, Quoting::Url),
             Some((name, form)) => {
                 return Err(TemplateError::UnknownForm { field: name.to_owned(), form: form.to_owned() });
             }
@@ -110,7 +119,13 @@ impl Template {
         for part in &self.parts {
             match part {
                 Part::Text(fixed) => text.push_str(fixed),
-                Part::Field { name, .. } => text.push_str(&lookup(name).unwrap_or_default()),
+                Part::Field { name, quoting } => {
+                    let value = lookup(name).unwrap_or_default();
+                    match quoting {
+                        Quoting::Url => text.push_str(&percent_encoded(&value)),
+                        Quoting::Bare | Quoting::Shell => text.push_str(&value),
+                    }
+                }
             }
         }
         text
@@ -136,18 +151,33 @@ impl Template {
             };
             let Some(value) = lookup(name) else { return Ok(None) };
             match quoting {
-                Quoting::Bare if at == 0 && value.starts_with('-') => {
+                Quoting::Bare | Quoting::Url if at == 0 && value.starts_with('-') => {
                     return Err(Refused::LooksLikeOption { field: name.clone() });
                 }
                 Quoting::Bare => word.push_str(&value.replace('\0', "")),
-                Quoting::Shell if value.chars().any(char::is_control) => {
+                Quoting::Shell | Quoting::Url if value.chars().any(char::is_control) => {
                     return Err(Refused::ControlCharacters { field: name.clone() });
                 }
                 Quoting::Shell => word.push_str(&shell_words::quote(&value)),
+                Quoting::Url => word.push_str(&percent_encoded(&value)),
             }
         }
         Ok(Some(word))
     }
+}
+
+/// As a piece of a URL (RFC 3986 section 2): letters, digits and `-._~` stand for themselves, and so does the `@` of
+/// addresses, that a Message-ID stays readable. No quote, blank or backslash is left in it.
+fn percent_encoded(value: &str) -> String {
+    let mut encoded = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        match byte {
+            b'-' | b'.' | b'_' | b'~' | b'@' => encoded.push(char::from(byte)),
+            byte if byte.is_ascii_alphanumeric() => encoded.push(char::from(byte)),
+            byte => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
 }
 
 /// A command whose words may hold fields.
@@ -163,18 +193,31 @@ impl CommandTemplate {
     }
 
     pub fn from_words(words: &[String], known: &[&str]) -> Result<Self, TemplateError> {
-        let words = words.iter().map(|word| Template::parse(word, known)).collect::<Result<Vec<_>, _>>()?;
-        let [program, arguments @ ..] = words.as_slice() else { return Err(TemplateError::Empty) };
+        let command = Self::from_trusted_words(words, known)?;
+        let [program, arguments @ ..] = command.words.as_slice() else { return Ok(command) };
+        if let Some(program) = read_by_an_interpreter(&program.source, arguments)
+            && let Some(field) = arguments.iter().find_map(|word| word.first_field(|_| true))
+        {
+            return Err(TemplateError::FieldInProgram { program, field: field.to_owned() });
+        }
+        if read_by_a_shell(&program.source, arguments)
+            && let Some(field) = arguments.iter().find_map(|word| word.first_field(|quoting| quoting != Quoting::Shell))
+        {
+            return Err(TemplateError::BareFieldInShell { field: field.to_owned() });
+        }
+        Ok(command)
+    }
+
+    /// Words that we wrote ourselves, and that a shell or an interpreter may read: whoever writes them answers for every
+    /// field in them.
+    pub fn from_trusted_words(words: &[impl AsRef<str>], known: &[&str]) -> Result<Self, TemplateError> {
+        let words = words.iter().map(|word| Template::parse(word.as_ref(), known)).collect::<Result<Vec<_>, _>>()?;
+        let Some(program) = words.first() else { return Err(TemplateError::Empty) };
         if program.source.is_empty() {
             return Err(TemplateError::Empty);
         }
         if let Some(field) = program.first_field(|_| true) {
             return Err(TemplateError::FieldAsProgram { field: field.to_owned() });
-        }
-        if read_by_a_shell(&program.source, arguments)
-            && let Some(field) = arguments.iter().find_map(|word| word.first_field(|quoting| quoting == Quoting::Bare))
-        {
-            return Err(TemplateError::BareFieldInShell { field: field.to_owned() });
         }
         Ok(Self { words })
     }
@@ -202,6 +245,25 @@ impl CommandTemplate {
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(Template::source)
     }
+}
+
+/// The interpreter that the program is, or starts, if it reads an argument as a program of a language other than the
+/// shell's: `perl -e`, `emacsclient --eval`.
+fn read_by_an_interpreter(program: &str, arguments: &[Template]) -> Option<String> {
+    const INTERPRETERS: [&str; 11] =
+        ["emacs", "emacsclient", "perl", "python", "ruby", "node", "lua", "php", "guile", "osascript", "awk"];
+    let evaluates = |word: &Template| {
+        let word = word.source.as_str();
+        let is_short = word.starts_with('-') && !word.starts_with("--") && word.ends_with(['c', 'e', 'E', 'r', 'p']);
+        is_short || word == "--eval" || word.starts_with("--eval=") || word == "--execute"
+    };
+    let mut words = std::iter::once(program).chain(arguments.iter().map(Template::source));
+    let interpreter = words.find_map(|word| {
+        let name = word.rsplit(['/', '\\']).next().unwrap_or(word);
+        let bare = name.strip_suffix(".exe").unwrap_or(name).trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        INTERPRETERS.contains(&bare).then(|| name.to_owned())
+    })?;
+    (interpreter.contains("awk") || arguments.iter().any(evaluates)).then_some(interpreter)
 }
 
 /// Whether the program, or one that it starts, reads its arguments as a script.
@@ -250,6 +312,25 @@ mod tests {
     }
 
     #[test]
+    fn no_field_is_read_as_a_program_however_it_is_quoted() {
+        for command in [
+            "emacsclient --eval '(f \"{folder:sh}\")'",
+            "emacsclient -n -e '(f \"{folder}\")'",
+            "emacs '--eval=(f \"{folder:sh}\")'",
+            "env perl -e 'print q({folder})'",
+            "/usr/bin/python3.11 -c 'print(\"{folder:sh}\")'",
+            "awk 'BEGIN {{ print \"{folder}\" }}'",
+        ] {
+            let error = CommandTemplate::parse(command, KNOWN).unwrap_err();
+            assert!(matches!(error, TemplateError::FieldInProgram { .. }), "{command}: {error}");
+        }
+        for command in ["python3 ~/bin/open.py {folder}", "emacsclient -n {folder}", "xterm -e ssh m less {folder:sh}"]
+        {
+            assert!(CommandTemplate::parse(command, KNOWN).is_ok(), "{command}");
+        }
+    }
+
+    #[test]
     fn an_unknown_field_lists_the_known_ones() {
         let error = Template::parse("{fodler}", KNOWN).unwrap_err().to_string();
         assert_eq!(error, "unknown field `{fodler}`; the fields are {folder} {uid} {message_id}");
@@ -284,6 +365,7 @@ mod tests {
             "nice ssh mail {folder}",
             "perl -e {folder}",
             "xargs {folder}",
+            "perl -e {folder:url}",
         ] {
             let error = CommandTemplate::parse(command, KNOWN).unwrap_err();
             assert!(error.to_string().contains("`{folder:sh}`"), "{command}: {error}");
@@ -292,6 +374,24 @@ mod tests {
         assert_eq!(command.fill(&lookup).unwrap()[3], r"'it'\''s $(x)'");
         let control = |_: &str| Some("a\nb".to_owned());
         assert!(matches!(command.fill(&control), Err(Refused::ControlCharacters { .. })));
+    }
+
+    #[test]
+    fn in_the_form_for_urls_nothing_but_letters_digits_and_a_few_signs_is_left() {
+        let filled = |value: &str| {
+            let value = value.to_owned();
+            let command = CommandTemplate::parse("open x:{folder:url}", KNOWN).unwrap();
+            command.fill(&|_| Some(value.clone())).map(|mut words| words.remove(1))
+        };
+        assert_eq!(filled("aZ0-._~@").unwrap(), "x:aZ0-._~@");
+        assert_eq!(
+            filled("a b\"'\\`$(){}<>&;?#/+=%ä").unwrap(),
+            "x:a%20b%22%27%5C%60%24%28%29%7B%7D%3C%3E%26%3B%3F%23%2F%2B%3D%25%C3%A4"
+        );
+        assert!(matches!(filled("a\nb"), Err(Refused::ControlCharacters { .. })));
+        assert_eq!(Template::parse("{folder:url}", KNOWN).unwrap().render(&lookup), "it%27s%20%24%28x%29");
+        let command = CommandTemplate::parse("open {uid:url}", KNOWN).unwrap();
+        assert_eq!(command.fill(&lookup), Err(Refused::LooksLikeOption { field: "uid".into() }));
     }
 
     #[test]

@@ -52,6 +52,67 @@ fn a_right_configuration_is_ok_under_both_names_of_the_check() {
 }
 
 #[test]
+fn the_check_says_what_a_click_opens_until_somebody_chose() {
+    let daemon = Daemon::new();
+    let presets = "@thunderbird, @betterbird, @evolution, @mu4e, @notmuch-emacs";
+    let hint = format!("; for the message itself set `open` in `[tray]` to one of {presets}\n");
+    let said = |config: &str| {
+        daemon.write_config(config);
+        daemon.command(&["check"]).succeeded().stderr
+    };
+    let systems = daemon.path("system").display().to_string();
+    let alone = daemon.clone().env("XDG_DATA_DIRS", &systems).env("XDG_CONFIG_DIRS", &systems);
+    let nothing = alone.command(&["check"]).succeeded().stderr;
+    assert!(
+        nothing.starts_with(&format!("a click on a notification opens nothing: the desktop has no mail program{hint}")),
+        "{nothing}"
+    );
+
+    let scheme = "x-scheme-handler/mailto";
+    std::fs::create_dir(daemon.path("data/applications")).expect("the directory is ours");
+    let choice = format!("[Default Applications]\n{scheme}=mine.desktop\n");
+    std::fs::write(daemon.path("data/applications/mimeapps.list"), choice).expect("the directory is ours");
+    let entry = "[Desktop Entry]\nExec=/opt/mine/mail --new %u\n";
+    std::fs::write(daemon.path("data/applications/mine.desktop"), entry).expect("the directory is ours");
+    let hinted = said("");
+    assert!(
+        hinted
+            .starts_with(&format!("a click on a notification opens /opt/mine/mail, the desktop's mail program{hint}")),
+        "{hinted}"
+    );
+
+    for quiet in [
+        "[tray]\nopen = \"@mu4e\"\n",
+        "[tray]\nopen = \"mail\"\n",
+        "[[handler]]\nnotify = false\n",
+        "[[handler]]\nlog = \"info\"\n",
+    ] {
+        assert_eq!(said(quiet).lines().count(), 1, "{quiet}");
+    }
+    daemon.write_config("[tray]\nopen = \"@mu4e\"\n");
+    assert!(daemon.command(&["check", "--print"]).succeeded().stdout.contains("\nopen = \"@mu4e\"\n"));
+    daemon.write_config("[tray]\nopen = \"@mutt\"\n");
+    let wrong = daemon.command(&["check"]).ended_with(78).stderr;
+    assert!(
+        wrong.ends_with(&format!(": `tray.open`: there is no preset `@mutt`; the presets are {presets}\n")),
+        "{wrong}"
+    );
+}
+
+#[test]
+fn the_readme_and_the_default_configuration_name_every_preset() {
+    let wrong = Daemon::new().config("[tray]\nopen = \"@\"\n").command(&["check"]).ended_with(78).stderr;
+    let (_, presets) = wrong.trim_end().rsplit_once("the presets are ").expect("they are listed");
+    for file in ["README.md", "assets/default-config.toml"] {
+        let text = std::fs::read_to_string(repository_file(file)).expect("it is part of the repository");
+        for preset in presets.split(", ") {
+            let named = text.contains(&format!("`{preset}`")) || text.contains(&format!("\"{preset}\""));
+            assert!(named, "{file} doesn't name {preset}");
+        }
+    }
+}
+
+#[test]
 fn every_problem_is_told_at_once_with_its_place_and_what_mends_it() {
     let text = "lisen = \"x\"\nlisten = \"127.0.0.1:0\"\ntimeout = 5\n\n[[handler]]\nuser = \"me\"\ncomand = \"fdm\"\n\
         [[handler]]\ncommand = \"fdm 'a\"\nlimit_burst = 0\n";

@@ -26,6 +26,7 @@ mod real_dovecot;
 mod real_lua;
 mod real_tracking;
 mod real_desktop;
+mod real_emacs;
 mod screenshot;
 mod record;
 mod tracking;

@@ -151,7 +151,7 @@ fn templates_make_the_texts() {
     let mail = Mail::new("Alice <a@example.org>", "Lunch {from}").with("imap-uid", 7).with("imap-uidvalidity", 8);
     daemon.push(&mail.with("unseen", 3).with("message-id", "<m@example.org>").json()).accepted();
     let summary = "alice in INBOX: Alice <a@example.org>";
-    let body = "{Lunch {from}} MessageNew 7/8 3 &lt;m@example.org&gt;|";
+    let body = "{Lunch {from}} MessageNew 7/8 3 m@example.org|";
     assert_eq!(texts(&desktop.next_notification()), (summary, body));
     daemon.stop();
 }

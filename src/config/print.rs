@@ -4,7 +4,7 @@ use std::fmt::{Display, Formatter, Result};
 use std::time::Duration;
 
 use super::history::CONTENTS;
-use super::{Click, Config, LogFormat, Pass, WhenLocked};
+use super::{Click, Config, LogFormat, Opener, Pass, WhenLocked};
 use crate::desktop::note::{Expire, Urgency};
 use crate::handler::command::Stdin;
 use crate::handler::log::Content;
@@ -51,7 +51,7 @@ impl Display for Config {
         writeln!(f, "\n[tray]\nenabled = {}", tray.enabled)?;
         writeln!(f, "click = {}", quoted(name_of(&Click::NAMES, tray.click)))?;
         match &tray.open {
-            Some(open) => writeln!(f, "open = {}", list(open.sources()))?,
+            Some(open) => writeln!(f, "open = {}", opener(open))?,
             None => writeln!(f, "# open: the desktop's mail program")?,
         }
         writeln!(f, "recent = {}", tray.recent)?;
@@ -67,10 +67,17 @@ impl Display for Config {
                 writeln!(f, "label = {}", quoted(label))?;
             }
             if let Some(open) = &account.open {
-                writeln!(f, "open = {}", list(open.sources()))?;
+                writeln!(f, "open = {}", opener(open))?;
             }
         }
         self.handlers.iter().try_for_each(|handler| write_handler(f, handler))
+    }
+}
+
+fn opener(open: &Opener) -> String {
+    match open {
+        Opener::Command(command) => list(command.sources()),
+        Opener::Preset { preset, .. } => quoted(preset.name),
     }
 }
 
@@ -188,7 +195,8 @@ mod tests {
         let more = "[[handler]]\ncommand = \"fdm 'a \\\"b'\"\nuser = [\"x\", \"!y\"]\nperiodic = \"5m\"\ndelay = \"1s\"\nlimit_burst = 3\nstdin = \"none\"\nlock = \"l\"\nip = \"::1\"\n\
             [[handler]]\nlog = \"warn\"\ncontent = true\n[[handler]]\nnotify = false\nfrom = \"*@x\"\n\
             [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1, withdraw = false, ignore_quiet = true, sound = \"bell\", actions = [{ label = \"L\", command = [\"x\", \"{uid}\"] }] }\n";
-        for text in ["", &format!("{written}{more}")] {
+        let preset = "[tray]\nopen = \"@thunderbird\"\n[[account]]\nuser = \"u\"\nopen = \"@mu4e\"\n";
+        for text in ["", preset, &format!("{written}{more}")] {
             let (config, problems) = Config::parse("f", text);
             let config = config.unwrap_or_else(|| panic!("{problems:?}"));
             let printed = config.to_string();

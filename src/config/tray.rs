@@ -1,15 +1,14 @@
 //! `[tray]`: the icon, and what clicks do.
 
+use super::Opener;
 use crate::document::Table;
-use crate::handler::read_words;
-use crate::template::CommandTemplate;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tray {
     pub enabled: bool,
     pub click: Click,
     /// What opens mail; none means the desktop's mail program.
-    pub open: Option<CommandTemplate>,
+    pub open: Option<Opener>,
     /// Lines of recent activity in the menu.
     pub recent: usize,
 }
@@ -40,7 +39,7 @@ impl Tray {
         Self {
             enabled: table.boolean("enabled").unwrap_or(default.enabled),
             click: table.choice("click", &Click::NAMES).unwrap_or(default.click),
-            open: table.get("open").and_then(|value| read_words(&value)),
+            open: table.get("open").and_then(|value| Opener::read(&value)),
             recent: table
                 .integer("recent", 0..=30)
                 .map_or(default.recent, |recent| usize::try_from(recent).unwrap_or(default.recent)),

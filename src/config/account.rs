@@ -8,19 +8,18 @@
 
 use std::sync::Arc;
 
-use super::read_words;
+use super::Opener;
 use crate::document::Table;
 use crate::mime::one_line;
 use crate::pattern::Patterns;
 use crate::problem::Problem;
-use crate::template::CommandTemplate;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
     pub user: Patterns,
     /// Safe to show.
     pub label: Option<String>,
-    pub open: Option<CommandTemplate>,
+    pub open: Option<Opener>,
 }
 
 /// In the order of the file: the first that matches is a user's.
@@ -56,7 +55,7 @@ impl Account {
             empty if empty.is_empty() => value.fail(Problem::error("`account.label` is empty")),
             label => Some(label),
         });
-        let open = table.get("open").and_then(|value| read_words(&value));
+        let open = table.get("open").and_then(|value| Opener::read(&value));
         Some(Self { user: user?, label, open })
     }
 }
