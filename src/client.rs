@@ -12,9 +12,8 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConnection;
-use rustls::pki_types::ServerName;
-
-pub use trust::pinned;
+use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 /// More of an answer is not read: the first line says it all, and the rest why.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -186,6 +185,16 @@ fn addresses(host: &str, port: u16, end: Instant) -> io::Result<Vec<SocketAddr>>
 fn tls(host: &str, roots: Option<&[u8]>) -> io::Result<ClientConnection> {
     let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
     ClientConnection::new(Arc::new(trust::config(roots)?), name).map_err(io::Error::other)
+}
+
+/// Talks TLS over a stream to whoever has this certificate, whatever name is in it.
+pub async fn over_tls<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    certificate: CertificateDer<'static>,
+) -> io::Result<impl AsyncRead + AsyncWrite + Unpin> {
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(trust::pinned(certificate)?));
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    connector.connect(name, stream).await
 }
 
 fn left(end: Instant) -> io::Result<Duration> {

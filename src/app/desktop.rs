@@ -90,7 +90,10 @@ impl App {
         (self.new, self.looked) = (NewMail::default(), false);
         let entry = entry.and_then(|id| self.store.entry(id));
         let account = entry.and_then(|entry| self.config.accounts.of(&entry.event.user));
-        let command = account.and_then(|account| account.open.as_ref()).or(self.config.tray.open.as_ref());
+        let (name, command) = match account.and_then(|account| account.open.as_ref()) {
+            Some(command) => ("account.open", Some(command)),
+            None => ("tray.open", self.config.tray.open.as_ref()),
+        };
         let lookup = |name: &str| match name {
             "account" => account?.label.clone(),
             name => entry.and_then(|entry| field(&entry.event, name)),
@@ -100,7 +103,7 @@ impl App {
             Some(command) => match command.fill(&lookup) {
                 Ok(words) => Some(words),
                 Err(refused) => {
-                    tracing::warn!(target: EACH_TIME, "`open` was not run: {refused}");
+                    tracing::warn!(target: EACH_TIME, "`{name}` was not run: {refused}");
                     return;
                 }
             },

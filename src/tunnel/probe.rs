@@ -4,10 +4,8 @@
 //! through the tunnel to our listener. Only that it came there counts, not what is answered.
 
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -77,12 +75,7 @@ async fn exchange(socket: &Address, nonce: &str, doors: &Doors) -> io::Result<Ve
 async fn exchange_over(stream: impl AsyncRead + AsyncWrite + Unpin, nonce: &str, doors: &Doors) -> io::Result<Vec<u8>> {
     match doors.identity() {
         None => ask(stream, nonce).await,
-        Some(identity) => {
-            let config = client::pinned(identity.certificate())?;
-            let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
-            let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-            ask(connector.connect(name, stream).await?, nonce).await
-        }
+        Some(identity) => ask(client::over_tls(stream, identity.certificate()).await?, nonce).await,
     }
 }
 
