@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod doctor;
 mod fetch;
 mod log;
 mod pause;
@@ -28,7 +29,6 @@ use crate::listener::Identity;
 use crate::mime::one_line;
 use crate::paths;
 use crate::problem::Problem;
-use crate::process::Exit;
 use crate::store::Entry;
 
 /// `EX_CONFIG` of sysexits.h: a service manager must not start us again for it.
@@ -67,6 +67,8 @@ enum Command {
     Check(check::Arguments),
     /// Run the fetch handlers of the running program now, and wait for their end
     Fetch(fetch::Arguments),
+    /// Check each link in turn, from the configuration to what comes through the tunnel
+    Doctor(doctor::Arguments),
     /// How the running program stands
     Status(status::Arguments),
     /// Show what happened lately, and what came of it
@@ -122,21 +124,18 @@ pub fn main() -> ExitCode {
         Some(Command::Demo(arguments)) => demo::demo(&arguments),
         Some(Command::Check(arguments)) => check::check(file, &arguments),
         Some(Command::Fetch(arguments)) => fetch::fetch(arguments),
+        Some(Command::Doctor(arguments)) => doctor::doctor(file, arguments),
         Some(Command::Status(arguments)) => status::status(&arguments),
         Some(Command::Recent(arguments)) => recent::recent(&arguments),
         Some(Command::Pause(arguments)) => pause::pause(&arguments),
         Some(Command::Resume) => pause::resume(),
-        Some(Command::Hold { parent, words }) => {
-            let code = match crate::process::hold(parent, &words) {
-                Ok(Exit::Code(code)) => u8::try_from(code).unwrap_or(1),
-                Ok(_) => 1,
-                Err(why) => {
-                    eprintln!("{why}");
-                    NOT_STARTED
-                }
-            };
-            ExitCode::from(code)
-        }
+        Some(Command::Hold { parent, words }) => match crate::process::hold(parent, &words) {
+            Ok(code) => ExitCode::from(code),
+            Err(why) => {
+                eprintln!("{why}");
+                ExitCode::from(NOT_STARTED)
+            }
+        },
         Some(Command::Reload) => ask_once(control::Request::Reload, Some(PATIENCE), |_| ExitCode::SUCCESS),
     }
 }

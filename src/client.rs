@@ -1,5 +1,6 @@
 //! A small blocking HTTP/1.1 client with one deadline for everything: looking the name up, connecting, TLS, sending,
-//! the answer. For `send` and for our own requests to ourselves. It follows no redirect and knows no proxy.
+//! the answer. For `send` and for our own requests to ourselves; those over a connection that is open already don't
+//! block. It follows no redirect and knows no proxy.
 
 mod trust;
 
@@ -13,7 +14,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::ClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// More of an answer is not read: the first line says it all, and the rest why.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -121,6 +122,34 @@ pub fn put_json(
     }
 }
 
+/// Asks for a path over a connection that is open already, and gives the first line of the answer and maybe more; empty
+/// where none came. With a `certificate` it speaks TLS, to whoever shows just that one. It knows no deadline.
+pub async fn ask(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    certificate: Option<CertificateDer<'static>>,
+    path: &str,
+) -> io::Result<Vec<u8>> {
+    let Some(certificate) = certificate else { return ask_plainly(stream, path).await };
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(trust::pinned(certificate)?));
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    ask_plainly(connector.connect(name, stream).await?, path).await
+}
+
+async fn ask_plainly(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> io::Result<Vec<u8>> {
+    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    stream.flush().await?;
+    let mut answer = Vec::new();
+    let mut chunk = [0; 512];
+    while answer.len() < MAX_ANSWER && !answer.contains(&b'\n') {
+        match stream.read(&mut chunk).await? {
+            0 => break,
+            count => answer.extend_from_slice(&chunk[..count]),
+        }
+    }
+    Ok(answer)
+}
+
 fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answer> {
     let sent = stream.write_all(request).and_then(|()| stream.flush());
     let mut answer = Vec::new();
@@ -187,16 +216,6 @@ fn tls(host: &str, roots: Option<&[u8]>) -> io::Result<ClientConnection> {
     ClientConnection::new(Arc::new(trust::config(roots)?), name).map_err(io::Error::other)
 }
 
-/// Talks TLS over a stream to whoever has this certificate, whatever name is in it.
-pub async fn over_tls<S: AsyncRead + AsyncWrite + Unpin>(
-    stream: S,
-    certificate: CertificateDer<'static>,
-) -> io::Result<impl AsyncRead + AsyncWrite + Unpin> {
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(trust::pinned(certificate)?));
-    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    connector.connect(name, stream).await
-}
-
 fn left(end: Instant) -> io::Result<Duration> {
     match end.saturating_duration_since(Instant::now()) {
         Duration::ZERO => Err(io::ErrorKind::TimedOut.into()),
@@ -237,7 +256,7 @@ fn in_time(error: io::Error) -> io::Error {
 }
 
 /// The status of `HTTP/1.x NNN …`, once that line is there to its end.
-fn status(answer: &[u8]) -> Option<u16> {
+pub fn status(answer: &[u8]) -> Option<u16> {
     let line = &answer[..answer.iter().position(|byte| *byte == b'\n')?];
     let mut words = std::str::from_utf8(line).ok()?.split_ascii_whitespace();
     words.next().filter(|version| version.starts_with("HTTP/1."))?;

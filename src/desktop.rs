@@ -19,6 +19,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::event::EntryId;
+use crate::finding::Finding;
 use menu::TrayView;
 use note::Note;
 
@@ -193,6 +194,11 @@ impl Link {
             let _ = task.await;
         }
     }
+}
+
+/// What there is of a desktop, and what it can do. Starts nothing.
+pub async fn survey(wanted: Wanted) -> Vec<Finding> {
+    backend::survey(wanted).await
 }
 
 /// How long a thread for something that blocks waits for more of it.

@@ -26,6 +26,7 @@
 
 pub mod event;
 pub mod problem;
+pub mod finding;
 pub mod clock;
 pub mod paths;
 pub mod pattern;

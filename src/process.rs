@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How long a group has between the request to end and the end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -39,12 +40,14 @@ pub struct Job {
     pub stdin: Vec<u8>,
     /// Whether it is killed when we are, however that happens. Such a one reads nothing.
     pub dies_with_us: bool,
+    /// It is ended when its error output says this.
+    pub until: Option<&'static str>,
 }
 
 impl Job {
     /// Of these words alone, for as long as it takes.
     pub fn new(words: Vec<String>) -> Self {
-        Self { words, environment: Vec::new(), timeout: FOREVER, stdin: Vec::new(), dies_with_us: false }
+        Self { words, environment: Vec::new(), timeout: FOREVER, stdin: Vec::new(), dies_with_us: false, until: None }
     }
 }
 
@@ -54,7 +57,7 @@ pub enum Exit {
     Code(i32),
     Signal(i32),
     TimedOut(Duration),
-    /// Ended by our own end.
+    /// Ended by our own end, or once it had said what was waited for.
     Stopped,
     NotStarted(String),
 }
@@ -131,6 +134,10 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
             Exit::TimedOut(job.timeout)
         }
         () = async { drop(stop.wait_for(|stop| *stop).await) } => {
+            end_group(&group, &mut child, GRACE_AT_EXIT).await;
+            Exit::Stopped
+        }
+        () = tails.stderr.says(job.until) => {
             end_group(&group, &mut child, GRACE_AT_EXIT).await;
             Exit::Stopped
         }
@@ -342,14 +349,12 @@ mod leash {
         Ok(command)
     }
 
-    /// Becomes the program, which the system kills when the process `parent` ends; or gives why that failed.
+    /// Becomes the program, which the system kills when the process `parent` ends; or says why that failed.
     #[cfg(target_os = "linux")]
-    pub fn hold(parent: u32, words: &[String]) -> Result<Exit, String> {
+    pub fn hold(parent: u32, words: &[String]) -> Result<u8, String> {
         use rustix::process::{Signal, getppid, set_parent_process_death_signal};
         use std::os::unix::process::CommandExt;
-        if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
-            return Err(error.to_string());
-        }
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
         let is_there = getppid().is_some_and(|found| u32::try_from(found.as_raw_nonzero().get()) == Ok(parent));
         match (is_there, words.split_first()) {
             (true, Some((program, arguments))) => {
@@ -359,16 +364,13 @@ mod leash {
         }
     }
 
-    /// Runs the program, and kills it when our input ends; gives how it ended.
+    /// Runs the program, and kills it when our input ends. Gives its exit code.
     #[cfg(not(target_os = "linux"))]
-    pub fn hold(_parent: u32, words: &[String]) -> Result<Exit, String> {
+    pub fn hold(_parent: u32, words: &[String]) -> Result<u8, String> {
         use std::io::Read;
-        let Some((program, arguments)) = words.split_first() else { return Err("nothing to run".to_owned()) };
+        let (program, arguments) = words.split_first().ok_or("nothing to run")?;
         let child = std::process::Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
-        let mut child = match child {
-            Ok(child) => child,
-            Err(error) => return Err(describe(program, &error)),
-        };
+        let mut child = child.map_err(|error| describe(program, &error))?;
         let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
         std::thread::spawn(move || {
             let _ = std::io::stdin().read(&mut [0]);
@@ -377,10 +379,8 @@ mod leash {
                 let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
             }
         });
-        match child.wait() {
-            Ok(status) => Ok(exit_of(status)),
-            Err(error) => Err(error.to_string()),
-        }
+        let status = child.wait().map_err(|error| error.to_string())?;
+        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
     }
 }
 
@@ -395,7 +395,7 @@ mod leash {
         Ok(command)
     }
 
-    pub fn hold(_parent: u32, _words: &[String]) -> Result<Exit, String> {
+    pub fn hold(_parent: u32, _words: &[String]) -> Result<u8, String> {
         Err("nothing needs this here".to_owned())
     }
 }
@@ -426,6 +426,40 @@ fn command(words: &[String]) -> Command {
     #[cfg(unix)]
     command.process_group(0);
     command
+}
+
+/// Where a program is that is named as in a command; or why it can't be started.
+pub fn find(program: &str) -> Result<PathBuf, String> {
+    let has_path = program.contains(std::path::is_separator);
+    let directories = std::env::var_os("PATH").unwrap_or_default();
+    let candidates: Vec<PathBuf> = match has_path {
+        true => vec![program.into()],
+        false => std::env::split_paths(&directories).map(|directory| directory.join(program)).collect(),
+    };
+    let mut candidates = candidates.iter().flat_map(|path| named(path)).filter(|path| path.is_file()).peekable();
+    let first = candidates.peek().cloned();
+    match (candidates.find(|path| is_executable(path)), first) {
+        (Some(path), _) => Ok(path),
+        (None, Some(_)) => Err(describe(program, &io::ErrorKind::PermissionDenied.into())),
+        (None, None) => Err(describe(program, &io::ErrorKind::NotFound.into())),
+    }
+}
+
+/// Where the system adds an ending by itself, with that one too.
+fn named(path: &Path) -> Vec<PathBuf> {
+    let mut ended = path.as_os_str().to_owned();
+    ended.push(std::env::consts::EXE_SUFFIX);
+    match std::env::consts::EXE_SUFFIX {
+        "" => vec![path.to_owned()],
+        _ => vec![path.to_owned(), ended.into()],
+    }
+}
+
+fn is_executable(path: &Path) -> bool {
+    #[cfg(unix)]
+    return rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    #[cfg(not(unix))]
+    path.is_file()
 }
 
 fn describe(program: &str, error: &io::Error) -> String {
@@ -534,18 +568,27 @@ struct Tails {
 
 /// The end of one stream.
 #[derive(Clone, Default)]
-struct Tail(Arc<Mutex<VecDeque<u8>>>);
+struct Tail(Arc<(Mutex<VecDeque<u8>>, Notify)>);
 
 impl Tail {
     fn push(&self, bytes: &[u8]) {
-        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut kept = self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         kept.extend(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
         let excess = kept.len().saturating_sub(TAIL_BYTES);
         kept.drain(..excess);
+        self.0.1.notify_one();
+    }
+
+    /// Resolves when this is in it; never for none.
+    async fn says(&self, text: Option<&str>) {
+        let Some(text) = text else { return std::future::pending().await };
+        while !self.text().contains(text) {
+            self.0.1.notified().await;
+        }
     }
 
     fn text(&self) -> String {
-        let mut kept = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut kept = self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         String::from_utf8_lossy(kept.make_contiguous()).into_owned()
     }
 }
@@ -590,6 +633,28 @@ mod tests {
         let ended = run_shell("yes x | head -c 300000; echo the end", LONG).await;
         assert_eq!(ended.exit, Exit::Code(0));
         assert!(ended.stdout.len() <= TAIL_BYTES && ended.stdout.ends_with("the end\n"));
+    }
+
+    #[tokio::test]
+    async fn one_that_says_what_was_waited_for_is_ended() {
+        let (_stop, stopped) = watch::channel(false);
+        let job = Job { until: Some("it stands"), ..shell("echo it >&2; echo it stands >&2; sleep 100", LONG) };
+        let ended = run(job, |_| {}, stopped).await;
+        assert_eq!((ended.exit, &*ended.stderr), (Exit::Stopped, "it\nit stands\n"));
+        let (_stop, stopped) = watch::channel(false);
+        let job = Job { until: Some("it stands"), ..shell("echo it falls >&2; exit 3", LONG) };
+        assert_eq!(run(job, |_| {}, stopped).await.exit, Exit::Code(3));
+    }
+
+    #[test]
+    fn a_program_is_found_as_it_would_be_started() {
+        assert!(find("sh").unwrap().is_absolute());
+        assert_eq!(find("/bin/sh").unwrap(), Path::new("/bin/sh"));
+        assert!(find("no-such-program").unwrap_err().starts_with("`no-such-program` not found."));
+        assert!(find("/bin").is_err(), "a directory is none");
+        let plain = tempfile::NamedTempFile::new().unwrap();
+        let why = find(&plain.path().display().to_string()).unwrap_err();
+        assert!(why.contains("may not be executed"), "{why}");
     }
 
     #[tokio::test]

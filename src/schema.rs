@@ -1,5 +1,5 @@
-//! What we say in JSON: one schema for what commands read on stdin, for `recent --json`, for `status --json`, and for
-//! the record on disk.
+//! What we say in JSON: one schema for what commands read on stdin, for `recent --json`, for `status --json`, for
+//! `doctor --json`, and for the record on disk.
 //!
 //! An event is one object, by these keys; what an event doesn't say is left out. `schema` grows when the meaning of a key changes
 //! or a key goes; new keys alone don't change it.
@@ -29,6 +29,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{EntryId, Event, EventKind, Subject};
+use crate::finding::Finding;
 use crate::mime;
 use crate::status::{HandlerStatus, Mailbox, Paused, Status, TunnelStatus};
 
@@ -316,6 +317,37 @@ impl StatusJson {
                 what => format!("{}: {what}", recent.who),
             }),
         }
+    }
+}
+
+/// What each look found, for `doctor --json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoctorJson {
+    pub schema: u32,
+    pub checks: Vec<CheckJson>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckJson {
+    /// What was looked at.
+    pub name: String,
+    /// `ok`, `warning`, `failed`, `unknown`.
+    pub state: String,
+    pub said: String,
+    /// What to do, in lines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub advice: Option<String>,
+}
+
+impl DoctorJson {
+    pub fn new(findings: &[Finding]) -> Self {
+        let check = |finding: &Finding| CheckJson {
+            name: finding.name.clone(),
+            state: finding.state.word().to_owned(),
+            said: finding.said.clone(),
+            advice: finding.advice.clone(),
+        };
+        Self { schema: VERSION, checks: findings.iter().map(check).collect() }
     }
 }
 

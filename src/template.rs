@@ -241,6 +241,11 @@ impl CommandTemplate {
         Ok(filled)
     }
 
+    /// What is run, whatever the fields hold.
+    pub fn program(&self) -> &str {
+        self.words.first().map_or("", Template::source)
+    }
+
     /// The words as the user wrote them.
     pub fn sources(&self) -> impl Iterator<Item = &str> {
         self.words.iter().map(Template::source)

@@ -9,7 +9,7 @@ mod words;
 
 use std::future::Future;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +23,7 @@ use course::{Course, Next};
 
 pub use course::Standing;
 use probe::{Lost, probe};
+pub use words::{Diagnosis, Step, diagnose};
 
 /// Ours come before the user's: of two values ssh takes the first. They are what keeps a host key that we don't know,
 /// a bad server and the user's other connections apart from us.
@@ -44,32 +45,31 @@ const OURS: [&str; 11] = [
 /// These are for the user to change.
 const DEFAULTS: [&str; 3] = ["ServerAliveInterval=15", "ServerAliveCountMax=3", "ConnectTimeout=10"];
 
+/// What ssh says when it got a port that the mail server chose.
+const PORT_GIVEN: &str = "Allocated port";
+/// How long to wait for it.
+const PATIENCE_WITH_A_PORT: Duration = Duration::from_secs(8);
+
 /// ssh and its arguments. `target` is where the listener is, `socket` where the way can be tried.
 fn command(config: &Config, target: &Address, socket: &Address) -> Vec<String> {
     let end = |address: &Address| match address {
         Address::Tcp(address) => address.to_string(),
         Address::Unix(path) => escaped(path),
     };
+    let there = format!("{}:{}", config.remote, end(target));
+    let here = format!("{}:{}", end(socket), config.reached_at());
+    forwarding(config, &["-R".to_owned(), there, "-L".to_owned(), here])
+}
+
+fn forwarding(config: &Config, forwardings: &[String]) -> Vec<String> {
     let option = |option: &&str| ["-o".to_owned(), (*option).to_owned()];
     let mut words = vec![config.ssh.clone(), "-N".to_owned(), "-T".to_owned()];
     words.extend(OURS.iter().flat_map(option));
     words.extend(config.options.iter().cloned());
     words.extend(DEFAULTS.iter().flat_map(option));
-    words.extend(["-R".to_owned(), format!("{}:{}", config.remote, end(target))]);
-    words.extend(["-L".to_owned(), format!("{}:{}", end(socket), reachable(config.remote))]);
+    words.extend(forwardings.iter().cloned());
     words.extend(["--".to_owned(), config.host.clone()]);
     words
-}
-
-/// Where on the mail server its own programs reach what is bound there.
-fn reachable(remote: std::net::SocketAddr) -> std::net::SocketAddr {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-    let ip = match remote.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, remote.port())
 }
 
 /// A socket's path as ssh reads it in a forwarding (ssh_config(5), `LocalForward`): a colon ends it, `%` and `${` begin
@@ -84,6 +84,20 @@ fn escaped(path: &Path) -> String {
         }
     }
     text
+}
+
+/// Whether the mail server gives us another port than ours as well; none where it didn't say in time. What is asked for
+/// is one of the server's choice that leads nowhere, for a moment.
+pub async fn gets_any_port(config: &Config) -> Option<bool> {
+    let words = forwarding(config, &["-R".to_owned(), "127.0.0.1:0:127.0.0.1:9".to_owned()]);
+    let job = Job { dies_with_us: true, until: Some(PORT_GIVEN), timeout: PATIENCE_WITH_A_PORT, ..Job::new(words) };
+    let (_stop, stopped) = watch::channel(false);
+    let ended = process::run(job, |_| {}, stopped).await;
+    match words::diagnose(&ended.stderr).broke_at {
+        _ if ended.stderr.contains(PORT_GIVEN) => Some(true),
+        Some(Step::Port) => Some(false),
+        _ => None,
+    }
 }
 
 /// What a tunnel is told.
@@ -355,6 +369,38 @@ mod tests {
             assert!(at("StrictHostKeyChecking=no") < at(default), "{default}");
         }
         assert_eq!(words[words.len() - 2..], ["--", "me@mail"], "a host is never an option");
+    }
+
+    /// The words of the service's command, by systemd.service(5): no quotes stand in it.
+    fn service() -> Vec<&'static str> {
+        let unit = include_str!("../packaging/systemd/mailknock-tunnel.service");
+        let (_, command) = unit.split_once("\nExecStart=").unwrap();
+        let lines = command.lines().map(|line| (line.trim_end_matches('\\'), line.ends_with('\\')));
+        let mut words = Vec::new();
+        for (line, goes_on) in lines {
+            words.extend(line.split_whitespace());
+            if !goes_on {
+                break;
+            }
+        }
+        words
+    }
+
+    #[test]
+    fn the_service_keeps_to_the_same_rules() {
+        let words = service();
+        let at = |word: &str| words.iter().position(|found| *found == word).unwrap_or_else(|| panic!("no {word}"));
+        for ours in OURS {
+            assert_eq!(words[at(ours) - 1], "-o");
+            assert!(at(ours) < at("$OPTIONS"), "{ours}");
+        }
+        for default in DEFAULTS {
+            assert_eq!(words[at(default) - 1], "-o");
+            assert!(at("$OPTIONS") < at(default), "{default}");
+        }
+        assert_eq!(words[at("-R") + 1], format!("{}:{}", Config::REMOTE, Address::DEFAULT));
+        assert_eq!(words[at("-L") + 1], format!("%t/mailknock/tunnel.sock:{}", Config::REMOTE));
+        assert_eq!(words[words.len() - 2..], ["--", "${HOST}"], "a host is never an option");
     }
 
     #[test]

@@ -41,3 +41,5 @@ mod network;
 mod tls;
 mod send;
 mod hooks;
+mod doctor;
+mod ssh;

@@ -10,6 +10,7 @@ pub mod desktop;
 pub mod dovecot;
 pub mod http;
 pub mod imap;
+pub mod local_sshd;
 pub mod logind;
 pub mod mail;
 pub mod network;

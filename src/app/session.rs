@@ -227,7 +227,13 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 Input::Deadline
             }
             Some((name, standing)) = news_of_tunnels.recv() => Input::Tunnel { name, standing },
-            Some(reply) = tries.recv() => Input::Tried(reply),
+            Some(reply) = tries.recv() => {
+                // What the try found was told before, and is to be in the answer.
+                let news = std::iter::from_fn(|| news_of_tunnels.try_recv().ok());
+                let news = news.map(|(name, standing)| Input::Tunnel { name, standing });
+                session.turn(news.chain([Input::Tried(reply)]));
+                continue;
+            }
             Some(slept) = sleeps.recv() => Input::Slept(slept),
             Some((id, read)) = reads.recv() => {
                 session.reader.next();

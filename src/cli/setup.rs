@@ -3,6 +3,8 @@
 //! What is printed are the files under `packaging`, where they are tested with the servers themselves, with the
 //! address and the password of this configuration in the place of the examples'.
 
+mod ssh;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +41,8 @@ enum Server {
     Procmail,
     Maildrop,
     Fdm,
+    /// The tunnel that leads from the server to here
+    Ssh,
 }
 
 /// A file of the server's.
@@ -109,12 +113,14 @@ impl Server {
             Self::Procmail => &PROCMAIL,
             Self::Maildrop => &MAILDROP,
             Self::Fdm => &FDM,
+            // It has a page of its own.
+            Self::Ssh => &[],
         }
     }
 
     /// Whether it runs `mailknock send`.
     fn sends(self) -> bool {
-        !matches!(self, Self::Dovecot | Self::DovecotLua)
+        !matches!(self, Self::Dovecot | Self::DovecotLua | Self::Ssh)
     }
 
     /// What else is to be done, and how to see that it works.
@@ -156,9 +162,13 @@ pub fn setup(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
         super::print_problems(&read.problems);
         return ExitCode::from(super::WRONG_CONFIGURATION);
     };
+    let from = read.file.as_deref().map_or("the built-in configuration".to_owned(), display);
+    if arguments.server == Server::Ssh {
+        super::terminal::print_all(&ssh::text(&config, &from));
+        return ExitCode::SUCCESS;
+    }
     let access = Access::of(&config);
     let mut text = String::new();
-    let from = read.file.as_deref().map_or("the built-in configuration".to_owned(), display);
     // Writing to a string can't fail.
     let _ = writeln!(text, "# The mail server's side, from {from}.");
     for note in &access.notes {
@@ -192,6 +202,8 @@ impl Access {
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let tcp = config.listen.iter().find_map(crate::config::Address::tcp).filter(|address| address.port() != 0);
         let address = match tcp {
+            // Where a tunnel of ours ends the server reaches us, whatever we listen on.
+            _ if !config.tunnels.is_empty() => config.tunnels[0].reached_at().to_string(),
             // A name could lead elsewhere on the server, and the tunnel's end is there.
             Some(address) if address.ip().is_loopback() || address.ip().is_unspecified() => {
                 format!("127.0.0.1:{}", address.port())
@@ -199,7 +211,12 @@ impl Access {
             Some(address) => address.to_string(),
             None => "127.0.0.1:12525".to_owned(),
         };
-        if address.starts_with("127.") {
+        for tunnel in &config.tunnels {
+            let (at, name) = (tunnel.reached_at(), config.name_of(tunnel));
+            notes
+                .push(format!("{at} is the server's end of the tunnel to {name}, which Mailknock keeps up: setup ssh"));
+        }
+        if config.tunnels.is_empty() && address.starts_with("127.") {
             let port = address.rsplit(':').next().unwrap_or_default();
             notes.push(format!(
                 "{address} is the server's end of your tunnel, for example: ssh -N -R 127.0.0.1:{port}:{} SERVER",
@@ -274,8 +291,23 @@ mod tests {
         assert_eq!(old, "mailknock_url = http://a%%20b:p%%25%%40%%3A%%2F@127.0.0.1:7/x");
         assert_eq!(new, "mailknock_url = http://a%20b:p%25%40%3A%2F@127.0.0.1:7/x");
         assert_eq!(filled_in("listen = \"unix:/x\"").0, "mailknock_url = http://127.0.0.1:12525/notify");
+        let tunnel = "listen = \"127.0.0.1:8\"\n[tunnel]\nhost = \"m\"\nremote = \"127.0.0.1:7\"";
+        assert_eq!(filled_in(tunnel).0, "mailknock_url = http://127.0.0.1:7/notify");
+        let everywhere = "[auth]\nuser = \"u\"\npass = \"p\"\n[tls]\ncert = \"c\"\nkey = \"k\"\n[tunnel]\nhost = \"m\"\nremote = \"0.0.0.0:7\"";
+        assert_eq!(filled_in(everywhere).0, "mailknock_url = https://u:p@127.0.0.1:7/notify");
         let command = filled_in("[auth]\nuser = \"u\"\npass_command = \"false\"").0;
         assert_eq!(command, "mailknock_url = http://u:PASSWORD@127.0.0.1:12525/notify");
+    }
+
+    #[test]
+    fn where_there_is_a_tunnel_nobody_is_told_to_make_one() {
+        let notes = |config: &str| Access::of(&Config::parse("f", config).0.unwrap()).notes.join("\n");
+        assert!(notes("").contains("ssh -N -R 127.0.0.1:12525:127.0.0.1:12525 SERVER"));
+        let told = notes("[tunnel]\nhost = \"m\"\nremote = \"127.0.0.1:7\"");
+        assert!(
+            told.contains("127.0.0.1:7 is the server's end of the tunnel to m") && !told.contains("ssh -N"),
+            "{told}"
+        );
     }
 
     #[test]

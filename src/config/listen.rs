@@ -45,6 +45,14 @@ impl Address {
         }
     }
 
+    /// How the machine itself reaches what is bound there.
+    pub fn within(&self) -> Self {
+        match self {
+            Self::Tcp(address) => Self::Tcp(within(*address)),
+            unix @ Self::Unix(_) => unix.clone(),
+        }
+    }
+
     /// The address, if other machines can reach it.
     fn exposed(&self) -> Option<IpAddr> {
         self.tcp().map(|address| address.ip().to_canonical()).filter(|ip| !ip.is_loopback())
@@ -58,6 +66,16 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
+}
+
+/// [`Address::within`] of one of the network's.
+pub(super) fn within(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => std::net::Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => std::net::Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 pub(super) fn loopback() -> Vec<IpNet> {

@@ -88,6 +88,14 @@ impl Opener {
         Ok(Self::Preset { preset, message: words(preset.message)?, program: words(preset.program)? })
     }
 
+    /// The program that is started.
+    pub fn program(&self) -> &str {
+        match self {
+            Self::Command(command) => command.program(),
+            Self::Preset { program, .. } => program.program(),
+        }
+    }
+
     /// The words to run for an event, or for none.
     pub fn fill(&self, lookup: Lookup<'_>) -> Result<Vec<String>, Refused> {
         match self {

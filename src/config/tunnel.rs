@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 
 use super::Config;
-use super::listen::{Address, lacks_loopback};
+use super::listen::{Address, lacks_loopback, within};
 use crate::document::{Table, Value};
 use crate::problem::Problem;
 
@@ -24,6 +24,11 @@ pub struct Tunnel {
 impl Tunnel {
     pub const REMOTE: SocketAddr =
         SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), Address::DEFAULT_PORT);
+
+    /// Where the mail server's own programs reach what is bound there.
+    pub fn reached_at(&self) -> SocketAddr {
+        within(self.remote)
+    }
 
     fn read(table: &Table<'_, '_>) -> Option<Self> {
         if !table.has("host") {

@@ -3,13 +3,20 @@
 use tokio::sync::mpsc;
 
 use super::{Availability, DesktopEvent, PowerRequest, Request, Wanted};
+use crate::finding::Finding;
+
+const WHY: &str = "this build has no desktop backend";
+
+pub async fn survey(_wanted: Wanted) -> Vec<Finding> {
+    vec![Finding::warning("desktop", WHY)]
+}
 
 pub async fn carry(
     wanted: Wanted,
     mut requests: mpsc::UnboundedReceiver<Request>,
     events: mpsc::UnboundedSender<DesktopEvent>,
 ) {
-    let why = || Availability::Absent("this build has no desktop backend".to_owned());
+    let why = || Availability::Absent(WHY.to_owned());
     if wanted.notifications {
         let _ = events.send(DesktopEvent::Notifications(why()));
     }

@@ -7,6 +7,7 @@
 mod logind;
 mod notifications;
 mod session;
+mod survey;
 mod tray;
 
 use std::time::Duration;
@@ -18,6 +19,8 @@ use super::menu::TrayView;
 use super::{Availability, DesktopEvent, Request, Wanted};
 pub use logind::power;
 use session::{Ended, Session};
+
+pub use survey::survey;
 
 /// How long another program has to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

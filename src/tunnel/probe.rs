@@ -6,7 +6,6 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -18,7 +17,6 @@ use crate::listener::{Doors, PROBE};
 
 /// How long a probe may be on its way.
 pub const PATIENCE: Duration = Duration::from_secs(10);
-const MAX_ANSWER: usize = 4096;
 
 /// Why nothing came through.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,33 +61,13 @@ pub async fn probe(socket: &Address, doors: &Doors) -> Result<(), Lost> {
 
 /// What was answered, as far as it matters; empty where nothing was.
 async fn exchange(socket: &Address, nonce: &str, doors: &Doors) -> io::Result<Vec<u8>> {
+    let certificate = doors.identity().map(|identity| identity.certificate());
+    let path = format!("{PROBE}{nonce}");
     match socket {
-        Address::Tcp(address) => exchange_over(TcpStream::connect(address).await?, nonce, doors).await,
+        Address::Tcp(address) => client::ask(TcpStream::connect(address).await?, certificate, &path).await,
         #[cfg(unix)]
-        Address::Unix(path) => exchange_over(UnixStream::connect(path).await?, nonce, doors).await,
+        Address::Unix(file) => client::ask(UnixStream::connect(file).await?, certificate, &path).await,
         #[cfg(not(unix))]
         Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
     }
-}
-
-async fn exchange_over(stream: impl AsyncRead + AsyncWrite + Unpin, nonce: &str, doors: &Doors) -> io::Result<Vec<u8>> {
-    match doors.identity() {
-        None => ask(stream, nonce).await,
-        Some(identity) => ask(client::over_tls(stream, identity.certificate()).await?, nonce).await,
-    }
-}
-
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, nonce: &str) -> io::Result<Vec<u8>> {
-    let request = format!("GET {PROBE}{nonce} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    stream.flush().await?;
-    let mut answer = Vec::new();
-    let mut chunk = [0; 512];
-    while answer.len() < MAX_ANSWER && !answer.contains(&b'\n') {
-        match stream.read(&mut chunk).await? {
-            0 => break,
-            count => answer.extend_from_slice(&chunk[..count]),
-        }
-    }
-    Ok(answer)
 }

@@ -4,44 +4,89 @@ use std::net::SocketAddr;
 
 use crate::mime::one_line;
 
-/// What ssh says (OpenSSH 7 to 10), and what to do. `HOST` and `PORT` stand for the tunnel's.
-const ADVICE: [(&str, &str); 8] = [
-    (
+/// What a connection comes to, one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// ssh starts, and understands its options.
+    Ssh,
+    Server,
+    HostKey,
+    Key,
+    Port,
+    Events,
+}
+
+/// Something that ssh says (OpenSSH 7 to 10), or that we say of what came through.
+struct Known {
+    said: &'static str,
+    /// What did not go well; all before it did.
+    broke_at: Step,
+    /// What to do. `HOST` and `PORT` stand for the tunnel's.
+    advice: Option<&'static str>,
+}
+
+const fn known(said: &'static str, broke_at: Step, advice: &'static str) -> Known {
+    Known { said, broke_at, advice: Some(advice) }
+}
+
+const fn plain(said: &'static str, broke_at: Step) -> Known {
+    Known { said, broke_at, advice: None }
+}
+
+/// The first that is found counts.
+const KNOWN: [Known; 18] = [
+    known(
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        Step::HostKey,
         "the server shows another host key than before: somebody may be in between. If its administrator says that it \
          has a new one, run `ssh-keygen -R` with its name, then `ssh HOST`, and compare the fingerprint",
     ),
-    ("REVOKED", "the server's host key is revoked; ask its administrator"),
-    (
+    known("REVOKED", Step::HostKey, "the server's host key is revoked; ask its administrator"),
+    known(
         "Host key verification failed",
+        Step::HostKey,
         "the server's host key is not known yet: run `ssh HOST` once, compare the fingerprint and say yes",
     ),
-    (
+    // A firewall's "Permission denied" is none of the keys'.
+    plain("connect to host", Step::Server),
+    plain("Could not resolve hostname", Step::Server),
+    plain("kex_exchange_identification", Step::Server),
+    plain("banner exchange", Step::Server),
+    known(
         "Too many authentication failures",
+        Step::Key,
         "name the one key with `options = [\"-i\", \"KEY\", \"-o\", \"IdentitiesOnly=yes\"]`",
     ),
-    (
-        "Permission denied",
+    known(
+        "Permission denied (",
+        Step::Key,
         "the server takes none of the keys: is the right one in the agent or named with `options = [\"-i\", \"KEY\"]`, and in \
          authorized_keys? See `mailknock setup ssh`",
     ),
-    (
+    known(
         "remote port forwarding failed",
+        Step::Port,
         "the server does not give port PORT: another program holds it, or an earlier connection that it has not missed \
          yet, or it may not be forwarded. See `mailknock setup ssh`",
     ),
-    ("administratively prohibited", "the server forbids forwarding. See `mailknock setup ssh`"),
-    ("Bad configuration option", "ssh does not understand its configuration or `tunnel.options`"),
+    known("administratively prohibited", Step::Port, "the server forbids forwarding. See `mailknock setup ssh`"),
+    known("Bad configuration option", Step::Ssh, "ssh does not understand its configuration or `tunnel.options`"),
+    plain("not found. Is it installed", Step::Ssh),
+    plain("may not be executed", Step::Ssh),
+    plain("nothing comes through", Step::Events),
+    plain("another program answers in our place", Step::Events),
+    plain("but not our answers", Step::Events),
+    plain("unknown option", Step::Ssh),
 ];
 /// What ssh prints before the reason, or as well.
 const FRAME: [&str; 4] = ["@@@", "Warning: Permanently added", "Authorized uses only", "debug1:"];
 
 /// Why ssh ended, in one line: what it said last, and what to do where that is known.
 pub fn explain(stderr: &str, exit: &str, host: &str, remote: SocketAddr) -> String {
-    let is_reason = |line: &String| !line.is_empty() && !FRAME.iter().any(|frame| line.contains(frame));
-    let last = stderr.lines().map(one_line).rfind(is_reason);
+    let mut lines = stderr.lines().map(one_line).filter(|line| !line.is_empty());
+    let last = lines.rfind(|line| !FRAME.iter().any(|frame| line.contains(frame)));
     let said = last.unwrap_or_else(|| format!("ssh ended: {exit}"));
-    match advice(stderr) {
+    match KNOWN.iter().find(|known| stderr.contains(known.said)).and_then(|known| known.advice) {
         Some(advice) => {
             let advice = advice.replace("HOST", host).replace("PORT", &remote.port().to_string());
             format!("{said}; {advice}")
@@ -50,8 +95,47 @@ pub fn explain(stderr: &str, exit: &str, host: &str, remote: SocketAddr) -> Stri
     }
 }
 
-fn advice(stderr: &str) -> Option<&'static str> {
-    ADVICE.iter().find(|(said, _)| stderr.contains(said)).map(|(_, advice)| *advice)
+/// Why a tunnel is down, taken apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnosis {
+    pub said: String,
+    pub advice: Option<String>,
+    /// None where that can't be told.
+    pub broke_at: Option<Step>,
+}
+
+/// Takes apart what [`explain`] put together, or what ssh or a probe said itself.
+pub fn diagnose(why: &str) -> Diagnosis {
+    for known in &KNOWN {
+        // As far as it is the same for every tunnel.
+        let Some(advice) = known.advice.and_then(|advice| advice.split("HOST").next()?.split("PORT").next()) else {
+            continue;
+        };
+        if let Some((said, _)) = why.split_once(&format!("; {advice}")) {
+            let advice = why[said.len()..].strip_prefix("; ").map(str::to_owned);
+            return Diagnosis { said: said.to_owned(), advice, broke_at: Some(known.broke_at) };
+        }
+    }
+    let known = KNOWN.iter().find(|known| why.contains(known.said));
+    Diagnosis { said: one_line(why), advice: None, broke_at: known.map(|known| known.broke_at) }
+}
+
+impl Step {
+    /// All but the first, which nobody asks for where it goes well.
+    const LADDER: [(Self, &'static str, &'static str); 5] = [
+        (Self::Server, "mail server reached", "mail server NOT reached"),
+        (Self::HostKey, "host key known", "host key NOT trusted"),
+        (Self::Key, "key accepted", "key NOT accepted"),
+        (Self::Port, "port given", "port NOT given"),
+        (Self::Events, "events arrive", "events do NOT arrive"),
+    ];
+
+    /// How far it got, where it broke at this.
+    pub fn ladder(self) -> String {
+        let reached = Self::LADDER.iter().filter(|(step, ..)| *step < self).map(|(_, well, _)| *well);
+        let broken = Self::LADDER.iter().find(|(step, ..)| *step == self).map_or("ssh does NOT start", |(.., bad)| bad);
+        reached.chain([broken]).collect::<Vec<_>>().join(" → ")
+    }
 }
 
 #[cfg(test)]
@@ -99,5 +183,31 @@ mod tests {
     fn a_servers_words_are_shown_safely() {
         let text = explained("banner \u{1b}[31m\u{202e}evil\n");
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+    }
+
+    #[test]
+    fn what_is_said_tells_how_far_it_got() {
+        let check = |stderr: &str, ladder: &str| {
+            let why = explained(stderr);
+            let found = diagnose(&why);
+            assert_eq!(found.broke_at.map(Step::ladder).as_deref(), Some(ladder), "{found:?}");
+            let again = found.advice.map_or(found.said.clone(), |advice| format!("{}; {advice}", found.said));
+            assert_eq!(again, why);
+        };
+        check("ssh: connect to host m port 22: Permission denied\r\n", "mail server NOT reached");
+        check("ssh: Could not resolve hostname m: Name or service not known\r\n", "mail server NOT reached");
+        check("Host key verification failed.\r\n", "mail server reached → host key NOT trusted");
+        check(
+            "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.\r\n",
+            "mail server reached → host key NOT trusted",
+        );
+        let key = "mail server reached → host key known → key NOT accepted";
+        check("me@m: Permission denied (publickey).\r\n", key);
+        let port = "mail server reached → host key known → key accepted → port NOT given";
+        check("Error: remote port forwarding failed for listen port 7\r\n", port);
+        check("`ssh` not found. Is it installed, and on PATH or with its whole path?\n", "ssh does NOT start");
+        let events = diagnose("nothing comes through: no answer in time");
+        assert!(events.broke_at.unwrap().ladder().ends_with("port given → events do NOT arrive"));
+        assert_eq!(diagnose("nothing came through").broke_at, None, "ssh never said why");
     }
 }

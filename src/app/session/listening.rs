@@ -59,12 +59,12 @@ impl Listening {
     /// Where a tunnel of ours ends: at a socket that only we can reach, else at an address of this machine.
     pub fn tunnels_end(&self) -> Option<Address> {
         let unix = self.open.iter().find(|open| open.bound.tcp().is_none());
-        unix.or(self.open.first()).map(|open| inner(&open.bound))
+        unix.or(self.open.first()).map(|open| open.bound.within())
     }
 
     /// Whether what listens at a tunnel's end will listen there under another configuration.
     pub fn stays(&self, end: &Address, config: &Config) -> bool {
-        self.open.iter().any(|open| inner(&open.bound) == *end && config.listen.contains(&open.wanted))
+        self.open.iter().any(|open| open.bound.within() == *end && config.listen.contains(&open.wanted))
     }
 
     pub fn urls(&self) -> Vec<String> {
@@ -131,20 +131,6 @@ impl Listening {
             })
             .collect();
         async move { drop(join_all(tasks).await) }
-    }
-}
-
-/// How this machine reaches what is bound.
-fn inner(bound: &Address) -> Address {
-    match bound {
-        Address::Tcp(address) if address.ip().is_unspecified() => {
-            let ip = match address {
-                SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
-                SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
-            };
-            Address::Tcp(SocketAddr::new(ip, address.port()))
-        }
-        other => other.clone(),
     }
 }
 

@@ -35,6 +35,8 @@ pub trait Notifications {
     ) -> zbus::Result<u32>;
     fn close_notification(&self, id: u32) -> zbus::Result<()>;
     fn get_capabilities(&self) -> zbus::Result<Vec<String>>;
+    /// Name, vendor, version, version of the specification.
+    fn get_server_information(&self) -> zbus::Result<(String, String, String, String)>;
     #[zbus(signal)]
     fn action_invoked(&self, id: u32, action_key: String) -> zbus::Result<()>;
     #[zbus(signal)]

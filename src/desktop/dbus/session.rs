@@ -12,7 +12,7 @@ use super::tray::{Icon, Item};
 use crate::desktop::menu::TrayView;
 use crate::desktop::{Availability, DesktopEvent, Request, Slot, Wanted};
 
-const WATCHER: &str = "org.kde.StatusNotifierWatcher";
+pub const WATCHER: &str = "org.kde.StatusNotifierWatcher";
 
 pub enum Ended {
     /// The program closed the link.
