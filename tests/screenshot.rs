@@ -81,6 +81,92 @@ fn screenshot_for_the_readme() {
     daemon.stop();
 }
 
+/// The icons of all states, one after the other, as the panel draws them: on a dark and on a light panel, at two sizes.
+#[test]
+fn icons_for_the_readme() {
+    let Some(file) = std::env::var_os("MAILKNOCK_SCREENSHOT_ICONS").map(PathBuf::from) else { return };
+    if !RealDesktop::available() {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let rows = [("true", 1), ("false", 1), ("true", 2), ("false", 2)].map(|(prefer_dark, scale)| {
+        let row = directory.path().join(format!("{prefer_dark}-{scale}.png")).display().to_string();
+        panel_with_all_icons(prefer_dark, scale, &row);
+        row
+    });
+    let [dark, light, large_dark, large_light] = rows.each_ref().map(String::as_str);
+    let output = std::process::Command::new("convert")
+        .args(["(", dark, light, "+append", ")", large_dark, large_light, "-append", "-strip"])
+        .args(["-define", "png:compression-level=9"])
+        .arg(file)
+        .output()
+        .expect("ImageMagick is installed");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Shows every icon in a panel `scale` times as high, and writes them beside each other into a file.
+fn panel_with_all_icons(prefer_dark: &str, scale: u32, row: &str) {
+    let panel = PANEL.replace("value=\"40\"", &format!("value=\"{}\"", 40 * scale));
+    let panel = panel.replace("value=\"24\"", &format!("value=\"{}\"", 24 * scale));
+    let desktop = RealDesktop::start_looking(&Look { dunst: DUNST, panel: &panel, gtk: &gtk(prefer_dark) });
+    let recipe = Daemon::on(&desktop);
+    let fetch = Recorder::held(&recipe, "fetch");
+    let failing = "[[handler]]\nname = \"failing\"\nuser = \"mallory\"\nfetch = false\ncommand = \"false\"";
+    let config = format!(
+        "[[handler]]\nname = \"fetch\"\nuser = \"nobody\"\ncommand = {}\n{failing}\n[[handler]]\nnotify = true",
+        fetch.command(&[])
+    );
+    let daemon = recipe.config(&config).start();
+    let client = Client::connect(&desktop.bus().address());
+    let mut number = 0;
+    let mut push = |user: &str, count: u32| {
+        for _ in 0..count {
+            number += 1;
+            let mail = Mail::new("Alice <a@example.org>", "s").with("user", user).with("imap-uid", number);
+            daemon.push(&mail.json()).accepted();
+        }
+    };
+    let (side, height) = (40 * scale, 600);
+    let area = format!("{side}x{side}+0+{}", height - side);
+    let mut taken: Vec<(String, String)> = Vec::new();
+    // The panel takes its time, and draws what comes twice: an icon is right when it is another, and stays.
+    let mut take = |what: &str| {
+        let picture = format!("{row}.{}.png", taken.len());
+        let pixels = || {
+            desktop.run("import", &["-window", "root", "-crop", &area, "+repage", &picture]);
+            desktop.run("identify", &["-format", "%#", &picture])
+        };
+        let signature = wait_long(what, || {
+            let drawn = pixels();
+            let is_another = taken.iter().all(|(_, other)| *other != drawn);
+            (is_another && drawn == pixels() && drawn == pixels()).then_some(drawn)
+        });
+        taken.push((picture, signature));
+    };
+    // Away from the icon, which the panel would light up.
+    desktop.run("xdotool", &["mousemove", "600", "100"]);
+    desktop.wait_tray_icon();
+    take("the idle icon");
+    for (count, total, what) in [(1, "1 new", "one message"), (4, "5 new", "five"), (7, "12 new", "more than nine")] {
+        push("alice", count);
+        wait_long("the tray to have counted", || holds(tooltip(&client, daemon.pid()).contains(total)));
+        take(what);
+    }
+    desktop.click((20, 590), 1);
+    desktop.run("xdotool", &["mousemove", "600", "100"]);
+    fetch.wait_starts(1);
+    take("the icon of a fetch");
+    fetch.release();
+    daemon.recipe().command(&["pause"]).succeeded();
+    take("the icon of a pause");
+    daemon.recipe().command(&["resume"]).succeeded();
+    push("mallory", 1);
+    take("the icon of a problem");
+    let pictures: Vec<&str> = taken.iter().map(|(picture, _)| picture.as_str()).collect();
+    desktop.run("convert", &[&pictures[..], &["+append", row]].concat());
+    daemon.stop();
+}
+
 fn tooltip(client: &Client, pid: u32) -> String {
     let service = format!("org.kde.StatusNotifierItem-{pid}-1");
     let item = Place { service: &service, path: "/StatusNotifierItem", interface: "org.kde.StatusNotifierItem" };

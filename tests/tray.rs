@@ -1,12 +1,12 @@
 //! The tray icon: what it shows, and what its clicks and its menu do.
 
-use crate::support::bus::Bus;
+use crate::support::bus::{Bus, Client};
 use crate::support::daemon::{Daemon, Running};
 use crate::support::desktop::{Desktop, EntryKind, TrayItem};
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
 use crate::support::require;
-use crate::support::wait::{holds, wait_until};
+use crate::support::wait::{SOON, holds, wait_until};
 
 /// A desktop, and a home for the program in which scripts can be put before it starts.
 fn prepare() -> Option<(Bus, Desktop, Daemon)> {
@@ -75,6 +75,84 @@ fn each_state_has_its_icon_in_all_sizes() {
         (item.id().as_str(), item.title().as_str(), item.status().as_str()),
         ("mailknock", "Mailknock", "Active")
     );
+    daemon.stop();
+}
+
+#[test]
+fn the_icon_shows_the_number_and_is_sent_anew_only_when_that_changes() {
+    let Some((bus, desktop, recipe)) = prepare() else { return };
+    let daemon = recipe.start();
+    let item = desktop.tray();
+    let client = Client::connect(&bus.address());
+    let signals = client.listen("type='signal',interface='org.kde.StatusNotifierItem'");
+    let mut seen = vec![item.icon()];
+    for number in 1..=11 {
+        push(&daemon, "Alice <a@example.org>", "s");
+        let plural = if number == 1 { "" } else { "s" };
+        wait_tooltip(&item, &format!("{number} new message{plural}"));
+        let mut told = Vec::new();
+        while told.last().is_none_or(|last| last != "NewToolTip") {
+            let signal = signals.recv_timeout(SOON).expect("the tooltip is told last");
+            told.push(signal.header().member().expect("a signal has a name").to_string());
+        }
+        let icon = item.icon();
+        if number <= 10 {
+            assert_eq!(told, ["NewIcon", "NewToolTip"], "{number}");
+            assert!(!seen.contains(&icon), "{number} looks like another number");
+            seen.push(icon);
+        } else {
+            assert_eq!(told, ["NewToolTip"], "ten and more look the same");
+            assert_eq!(seen.last(), Some(&icon));
+        }
+    }
+    daemon.stop();
+}
+
+#[test]
+fn the_icon_shows_what_the_server_says_is_unseen() {
+    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let with_three = {
+        let daemon = recipe.clone().start();
+        let item = desktop.tray();
+        (1..=3).for_each(|_| push(&daemon, "Alice <a@example.org>", "s"));
+        wait_tooltip(&item, "3 new messages");
+        let icon = item.icon();
+        daemon.stop();
+        desktop.wait_tray_empty();
+        icon
+    };
+    let bus = Bus::start();
+    let desktop = Desktop::start(&bus);
+    let daemon = Daemon::new().bus(&bus).start();
+    let item = desktop.tray();
+    // A server that tells of reading is one whose counts can be believed.
+    let mail = |kind: &str, unseen| Mail::new("Alice <a@example.org>", "s").with("event", kind).with("unseen", unseen);
+    daemon.push(&mail("MessageRead", 2).json()).accepted();
+    daemon.push(&mail("MessageNew", 3).json()).accepted();
+    wait_tooltip(&item, "1 new message, 3 unseen");
+    assert_eq!(item.icon(), with_three);
+    daemon.stop();
+}
+
+#[test]
+fn the_icon_is_drawn_for_the_panel_that_the_configuration_names() {
+    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let daemon = recipe.config("[tray]\ntheme = \"dark\"").start();
+    let item = desktop.tray();
+    // Within the envelope, below its crease; alpha, red, green, blue.
+    let middle = || {
+        let icons = item.icon();
+        let (width, _, pixels) = icons.iter().find(|(width, ..)| *width == 22).expect("it has this size").clone();
+        let at = usize::try_from(15 * width + 11).expect("a place in the picture") * 4;
+        pixels[at..at + 4].to_vec()
+    };
+    assert_eq!(middle(), [255, 0xf2, 0xf2, 0xf2]);
+    let mut seen = vec![item.icon()];
+    for (theme, colour) in [("light", [0x20, 0x24, 0x28]), ("auto", [0xf2; 3]), ("colour", [0x3d, 0xae, 0xe9])] {
+        daemon.recipe().write_config(&format!("[tray]\ntheme = \"{theme}\""));
+        wait_new_icon(&item, &mut seen);
+        assert_eq!(middle()[1..], colour, "{theme}");
+    }
     daemon.stop();
 }
 

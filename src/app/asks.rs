@@ -110,7 +110,7 @@ impl App {
 
     fn in_words(&self) -> String {
         let status = self.status();
-        let line = crate::desktop::menu::tray_view(&status).tooltip;
+        let line = crate::desktop::menu::tooltip(&status);
         match self.listening.is_empty() {
             true => format!("{line}\nIt listens to nothing."),
             false => format!("{line}\nIt listens on {}.", self.listening.join(", ")),

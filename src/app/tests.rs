@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::desktop::ClosedBy;
+use crate::desktop::icons::Theme;
 use crate::desktop::menu::IconState;
 use crate::event::EventKind;
 use crate::mime;
@@ -111,7 +112,7 @@ impl Bench {
     }
 
     fn icon(&self) -> IconState {
-        tray_view(&self.app.status()).icon
+        tray_view(&self.app.status(), Theme::Auto).icon
     }
 
     /// What became of the newest event with its handlers.

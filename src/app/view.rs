@@ -11,7 +11,7 @@ impl App {
             return;
         }
         self.tray_stale = false;
-        let view = tray_view(&self.status());
+        let view = tray_view(&self.status(), self.config.tray.theme);
         if self.tray_shown.as_ref().is_none_or(|(shown, _)| *shown != view) {
             self.tray_shown = Some((view.clone(), now.instant));
             effects.push(Effect::Desktop(Request::Tray(view)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::history::CONTENTS;
 use super::{Click, Config, LogFormat, Opener, Pass, WhenLocked};
+use crate::desktop::icons::Theme;
 use crate::desktop::note::{Expire, Urgency};
 use crate::handler::command::Stdin;
 use crate::handler::log::Content;
@@ -55,6 +56,7 @@ impl Display for Config {
             None => writeln!(f, "# open: the desktop's mail program")?,
         }
         writeln!(f, "recent = {}", tray.recent)?;
+        writeln!(f, "theme = {}", quoted(name_of(&Theme::NAMES, tray.theme)))?;
         let history = &self.history;
         writeln!(f, "\n[history]\nkeep = {}", history.keep)?;
         writeln!(f, "content = {}", quoted(name_of(&CONTENTS, history.content)))?;
@@ -188,7 +190,7 @@ mod tests {
             max_connections = 9\ntimeout = \"7s\"\nmax_body = \"3MiB\"\n[auth]\nuser = \"u\"\npass_command = \"pass 'my mail'\"\n\
             [tls]\ncert = \"/c\"\nkey = \"/k\"\nperiodic_reload = \"1d\"\n[[tunnel]]\nhost = \"a\"\nremote = \"[::1]:9\"\nssh = \"/x\"\noptions = [\"-p\", \"7 \\\"8\"]\n[log]\nmax_level = \"debug\"\nformat = \"json\"\n\
             ansi = true\ntimestamp = true\ntarget = true\nlevel = true\n[tray]\nenabled = false\nclick = \"pause\"\n\
-            open = \"mail 'a b' {subject}\"\nrecent = 3\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n[pause]\nquiet_hours = [\"22:00-07:00\", \"12:30-13:00\"]\nwhen_locked = \"hold\"\n\
+            open = \"mail 'a b' {subject}\"\nrecent = 3\ntheme = \"light\"\n[history]\nkeep = 5\ncontent = \"full\"\nmax_age = \"2d\"\n[pause]\nquiet_hours = [\"22:00-07:00\", \"12:30-13:00\"]\nwhen_locked = \"hold\"\n\
             [[account]]\nuser = \"11@3\"\nlabel = \"W\"\nopen = \"x {message_id}\"\n\
             [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"
             .replace("a\\tb", "a b");

@@ -1,6 +1,7 @@
 //! `[tray]`: the icon, and what clicks do.
 
 use super::Opener;
+use crate::desktop::icons::Theme;
 use crate::document::Table;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +12,7 @@ pub struct Tray {
     pub open: Option<Opener>,
     /// Lines of recent activity in the menu.
     pub recent: usize,
+    pub theme: Theme,
 }
 
 /// What a click on the icon does.
@@ -29,7 +31,7 @@ impl Click {
 
 impl Default for Tray {
     fn default() -> Self {
-        Self { enabled: true, click: Click::Fetch, open: None, recent: 10 }
+        Self { enabled: true, click: Click::Fetch, open: None, recent: 10, theme: Theme::Auto }
     }
 }
 
@@ -43,6 +45,7 @@ impl Tray {
             recent: table
                 .integer("recent", 0..=30)
                 .map_or(default.recent, |recent| usize::try_from(recent).unwrap_or(default.recent)),
+            theme: table.choice("theme", &Theme::NAMES).unwrap_or(default.theme),
         }
     }
 }

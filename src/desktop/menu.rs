@@ -8,6 +8,7 @@ use crate::clock::{moment, time_of_day};
 use crate::mime::shorten;
 use crate::status::{HandlerStatus, Paused, Recent, Status};
 
+use super::icons::Theme;
 use super::{Choice, PauseFor};
 
 /// Longer menu lines are cut: some panels make the menu as wide as its longest line.
@@ -19,6 +20,9 @@ const PROBLEM_LINE: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrayView {
     pub icon: IconState,
+    /// How many messages the icon tells of.
+    pub number: Option<u32>,
+    pub theme: Theme,
     /// Plain text; the first line says what the icon says.
     pub tooltip: String,
     pub menu: Vec<Entry>,
@@ -52,8 +56,8 @@ pub enum Entry {
     Hidden,
 }
 
-pub fn tray_view(status: &Status) -> TrayView {
-    TrayView { icon: icon(status), tooltip: tooltip(status), menu: menu(status) }
+pub fn tray_view(status: &Status, theme: Theme) -> TrayView {
+    TrayView { icon: icon(status), number: number(status), theme, tooltip: tooltip(status), menu: menu(status) }
 }
 
 fn icon(status: &Status) -> IconState {
@@ -63,14 +67,25 @@ fn icon(status: &Status) -> IconState {
         IconState::Problem
     } else if status.paused.is_some() {
         IconState::Paused
-    } else if status.new > 0 && !status.looked {
+    } else if has_news(status) {
         IconState::New
     } else {
         IconState::Idle
     }
 }
 
-fn tooltip(status: &Status) -> String {
+fn has_news(status: &Status) -> bool {
+    status.new > 0 && !status.looked
+}
+
+/// What waits where a server tells it, else what came. None once somebody has looked.
+fn number(status: &Status) -> Option<u32> {
+    // A server that says that all of its mail is seen knows nothing of what came from another.
+    let unseen = status.unseen().filter(|unseen| *unseen > 0);
+    has_news(status).then(|| unseen.unwrap_or(status.new))
+}
+
+pub fn tooltip(status: &Status) -> String {
     let mut lines = vec![new_line(status)];
     if let Some(paused) = status.paused {
         lines.push(paused_line(paused));
@@ -202,7 +217,7 @@ fn paused_line(paused: Paused) -> String {
 mod tests {
     use super::*;
     use crate::event::EntryId;
-    use crate::status::{LastRun, TunnelState, TunnelStatus};
+    use crate::status::{LastRun, Mailbox, TunnelState, TunnelStatus};
 
     fn text(entries: &[Entry]) -> String {
         let line = |entry: &Entry| match entry {
@@ -299,6 +314,20 @@ mod tests {
         status.paused = Some(Paused::UntilResumed);
         assert_eq!(icon(&status), IconState::Paused);
         assert_eq!(icon(&Status::default()), IconState::Idle);
+    }
+
+    #[test]
+    fn the_icon_tells_how_many_wait() {
+        let mailbox = |unseen| Mailbox { user: "a".into(), folder: "INBOX".into(), unseen };
+        let mut status = busy();
+        assert_eq!(number(&status), Some(2));
+        status.unseen = vec![mailbox(4), mailbox(3)];
+        assert_eq!(number(&status), Some(7));
+        status.unseen = vec![mailbox(0)];
+        assert_eq!(number(&status), Some(2));
+        status.looked = true;
+        assert_eq!(number(&status), None);
+        assert_eq!(number(&Status { unseen: vec![mailbox(5)], ..Status::default() }), None);
     }
 
     #[test]

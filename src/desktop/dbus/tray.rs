@@ -75,7 +75,7 @@ impl ksni::Tray for Item {
     }
 
     fn icon_pixmap(&self) -> Vec<ksni::Icon> {
-        icons::tray(self.view.icon).into_iter().map(argb).collect()
+        icons::tray(self.view.icon, self.view.number, self.view.theme).into_iter().map(argb).collect()
     }
 
     fn tool_tip(&self) -> ksni::ToolTip {
