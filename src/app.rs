@@ -246,7 +246,7 @@ impl App {
         store.drop_handlers(|name| config.handlers.iter().any(|handler| &*handler.name == name));
         let mut dispatcher = Dispatcher::new(&config.handlers, now);
         waiting.iter().for_each(|handler| dispatcher.arrived(handler, now));
-        let tunnels = Self::tunnels_of(&config, &[], now);
+        let tunnels = Self::tunnels_of(&config, &config, &[], now);
         let accounts = config.accounts.clone();
         let mut standing_problems = Vec::new();
         if set_aside > 0 {

@@ -134,7 +134,7 @@ impl App {
         // What was wrong is mended: nobody need be told any more.
         self.announcement = None;
         let foreign = self.tunnels.iter().find(|tunnel| tunnel.name.is_none()).cloned();
-        self.tunnels = Self::tunnels_of(&config, &self.tunnels, now);
+        self.tunnels = Self::tunnels_of(&config, &self.config, &self.tunnels, now);
         self.tunnels.extend(foreign);
         self.popups.call(config.accounts.clone());
         self.config = config;

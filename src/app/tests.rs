@@ -473,6 +473,8 @@ fn a_reload_keeps_what_is_known_of_tunnels_that_stay() {
     };
     let two = TUNNEL.replace("[tunnel]", "[[tunnel]]") + "[[tunnel]]\nhost = \"other\"\n";
     assert_eq!(reload(&mut bench, &two), ["up", "connecting"]);
+    let moved = two.replacen("[[tunnel]]", "[[tunnel]]\nremote = \"127.0.0.1:7\"", 1);
+    assert_eq!(reload(&mut bench, &moved), ["connecting", "connecting"], "it is another one now");
     assert_eq!(reload(&mut bench, ""), [""; 0]);
     bench.tunnel(Standing::Down("its last words".into()));
     assert_eq!(bench.app.status().problems, [""; 0]);

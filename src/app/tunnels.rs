@@ -6,11 +6,12 @@ use crate::status::{TunnelState, TunnelStatus};
 use crate::tunnel::Standing;
 
 impl App {
-    /// The tunnels that the configuration wants, each as far as it is known.
-    pub(super) fn tunnels_of(config: &Config, known: &[TunnelStatus], now: Now) -> Vec<TunnelStatus> {
+    /// The tunnels that the configuration wants, each as far as it is known from before.
+    pub(super) fn tunnels_of(config: &Config, before: &Config, known: &[TunnelStatus], now: Now) -> Vec<TunnelStatus> {
         let tunnel = |tunnel| {
             let name = Some(config.name_of(tunnel));
-            let known = known.iter().find(|known| known.name == name).cloned();
+            let is_the_same = before.tunnels.contains(tunnel);
+            let known = known.iter().find(|known| is_the_same && known.name == name).cloned();
             known.unwrap_or(TunnelStatus { name, state: TunnelState::Connecting, since: now.wall })
         };
         config.tunnels.iter().map(tunnel).collect()

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::mime::one_line;
+use crate::mime::{one_line, shorten};
 
 /// What a connection comes to, one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -80,12 +80,14 @@ const KNOWN: [Known; 18] = [
 ];
 /// What ssh prints before the reason, or as well.
 const FRAME: [&str; 4] = ["@@@", "Warning: Permanently added", "Authorized uses only", "debug1:"];
+/// What says more than so many characters is not ssh, or a server's wish to fill the screen.
+const MAX_SAID: usize = 200;
 
 /// Why ssh ended, in one line: what it said last, and what to do where that is known.
 pub fn explain(stderr: &str, exit: &str, host: &str, remote: SocketAddr) -> String {
     let mut lines = stderr.lines().map(one_line).filter(|line| !line.is_empty());
     let last = lines.rfind(|line| !FRAME.iter().any(|frame| line.contains(frame)));
-    let said = last.unwrap_or_else(|| format!("ssh ended: {exit}"));
+    let said = last.map_or_else(|| format!("ssh ended: {exit}"), |last| shorten(&last, MAX_SAID));
     match KNOWN.iter().find(|known| stderr.contains(known.said)).and_then(|known| known.advice) {
         Some(advice) => {
             let advice = advice.replace("HOST", host).replace("PORT", &remote.port().to_string());
@@ -183,6 +185,7 @@ mod tests {
     fn a_servers_words_are_shown_safely() {
         let text = explained("banner \u{1b}[31m\u{202e}evil\n");
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
+        assert_eq!(explained(&"A".repeat(4096)).chars().count(), MAX_SAID);
     }
 
     #[test]

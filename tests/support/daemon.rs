@@ -71,7 +71,8 @@ impl Daemon {
         desktop.environment().into_iter().fold(Self::new(), |daemon, (name, value)| daemon.env(name, value))
     }
 
-    /// Writes the configuration file. Where `text` doesn't say what to listen on, that is a free port.
+    /// Writes the configuration file. Where `text` doesn't say what to listen on, that is a free port; with a tunnel, the
+    /// program's own choice.
     pub fn config(self, text: &str) -> Daemon {
         self.write_config(text);
         self
@@ -117,7 +118,8 @@ impl Daemon {
 
     /// Replaces the configuration file in one step, as editors do.
     pub fn write_config(&self, text: &str) {
-        let says_where = text.lines().any(|line| line.trim_start().starts_with("listen"));
+        let is_said_by = |line: &str| ["listen", "[tunnel]", "[[tunnel]]"].iter().any(|word| line.starts_with(word));
+        let says_where = text.lines().any(|line| is_said_by(line.trim_start()));
         // In front: after a table's head it would belong to that table.
         let listen = if says_where { "" } else { "listen = \"127.0.0.1:0\"\n" };
         // Without the level an error in the log can't be told from anything else.

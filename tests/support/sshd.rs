@@ -150,8 +150,20 @@ impl Sshd {
 
     /// The key may keep the tunnel, and nothing else.
     pub fn accept_key(&self) {
-        let allowed = format!("restrict,port-forwarding,permitlisten=\"{TUNNEL}\",permitopen=\"{TUNNEL}\"");
-        self.replace("authorized_keys", &format!("{allowed} {}", self.public("key")));
+        self.accept_key_for(&[TUNNEL]);
+    }
+
+    /// The same for tunnels that end elsewhere on the mail server.
+    pub fn accept_key_for(&self, ends: &[SocketAddr]) {
+        let allowed = |end| format!("permitlisten=\"{end}\",permitopen=\"{end}\"");
+        let allowed: Vec<String> = ends.iter().map(allowed).collect();
+        let line = format!("restrict,port-forwarding,{} {}", allowed.join(","), self.public("key"));
+        self.replace("authorized_keys", &line);
+    }
+
+    /// What the user knows of the server's key.
+    pub fn known_hosts(&self) -> String {
+        std::fs::read_to_string(self.path("known_hosts")).expect("it was written at the start")
     }
 
     /// Restarts it with another host key, as after a new installation, or as somebody else in its place.

@@ -25,6 +25,13 @@ pub struct Listening {
     endpoint: String,
 }
 
+/// What a change of the configuration will listen on besides.
+pub struct Prepared {
+    new: Vec<Address>,
+    /// None where an old address must go first.
+    opened: Option<Vec<Open>>,
+}
+
 struct Open {
     /// As the configuration has it; its port may be 0.
     wanted: Address,
@@ -75,21 +82,33 @@ impl Listening {
         self.open.iter().map(url).collect()
     }
 
-    /// Goes by another configuration; or changes nothing, and says why.
-    pub async fn change(&mut self, config: &Config, identity: Option<Arc<Identity>>) -> anyhow::Result<()> {
-        let is_wanted = |open: &Open| config.listen.contains(&open.wanted);
+    /// Binds what another configuration wants besides; or says why that fails. Nothing has changed yet.
+    pub async fn prepare(&self, config: &Config) -> anyhow::Result<Prepared> {
         let is_open = |address: &&Address| self.open.iter().any(|open| open.wanted == **address);
         let new: Vec<Address> = config.listen.iter().filter(|address| !is_open(address)).cloned().collect();
-        // Bound before the old ones are let go.
-        let opened = match open_all(&new, &self.doors).await {
-            Err(error) if is_in_use(&error) && self.is_in_its_own_way(config) => {
+        match open_all(&new, &self.doors).await {
+            Err(error) if is_in_use(&error) && self.is_in_its_own_way(config) => Ok(Prepared { new, opened: None }),
+            opened => Ok(Prepared { new, opened: Some(opened?) }),
+        }
+    }
+
+    /// Goes by another configuration; or changes nothing, and says why.
+    pub async fn change(
+        &mut self,
+        prepared: Prepared,
+        config: &Config,
+        identity: Option<Arc<Identity>>,
+    ) -> anyhow::Result<()> {
+        let is_wanted = |open: &Open| config.listen.contains(&open.wanted);
+        let Prepared { new, opened } = prepared;
+        let opened = match opened {
+            Some(opened) => opened,
+            None => {
                 let (kept, old) = std::mem::take(&mut self.open).into_iter().partition(is_wanted);
                 self.open = kept;
-                self.open_instead(&new, old).await
+                self.open_instead(&new, old).await?
             }
-            opened => opened,
         };
-        let opened = opened?;
         self.open.retain(is_wanted);
         self.open.extend(opened);
         self.open.sort_by_key(|open| config.listen.iter().position(|address| *address == open.wanted));

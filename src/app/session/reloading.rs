@@ -31,9 +31,15 @@ impl Session {
         let config = Arc::new(config);
         let certificate = self.certificate_for(&config).map_err(|problem| vec![problem])?;
         let identity = certificate.as_ref().map(Certificate::identity);
+        let said = |error: anyhow::Error| vec![Problem::error(format!("{error:#}"))];
+        let prepared = match &self.listening {
+            Some(listening) => Some(listening.prepare(&config).await.map_err(said)?),
+            None => None,
+        };
+        // Before the listener that they lead to closes.
         self.tunnels.end_unwanted(&config, self.listening.as_ref()).await;
-        let opened = match &mut self.listening {
-            Some(listening) => listening.change(&config, identity).await,
+        let opened = match self.listening.as_mut().zip(prepared) {
+            Some((listening, prepared)) => listening.change(prepared, &config, identity).await,
             None => match Listening::open(&config, identity, &self.knock).await {
                 Ok(listening) => {
                     self.listening = Some(listening);
@@ -46,7 +52,7 @@ impl Session {
         self.stand();
         if let Err(error) = opened {
             self.begin_tunnels().await;
-            return Err(vec![Problem::error(format!("{error:#}"))]);
+            return Err(said(error));
         }
         self.certificate = certificate;
         if self.wanted.tray && self.config.tray.enabled && !config.tray.enabled {
