@@ -38,6 +38,7 @@ mod lost;
 mod passwords;
 mod sockets;
 mod network;
+mod tunnel_cuts;
 mod tunnel_faults;
 mod tls;
 mod send;

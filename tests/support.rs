@@ -22,6 +22,7 @@ pub mod receiver;
 pub mod recorder;
 pub mod send;
 pub mod sshd;
+pub mod tunnel;
 pub mod wait;
 
 use std::io::Write;

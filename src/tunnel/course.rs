@@ -14,8 +14,8 @@ const FIRST_PROBES: Duration = Duration::from_millis(100);
 const ANXIOUS_PROBES: Duration = Duration::from_secs(5);
 /// ssh has so long to connect; somebody may have to touch a key.
 const MAX_CONNECTING: Duration = Duration::from_secs(60);
-/// ssh itself gives a dead connection up after 45 s. One that it holds to be alive, though nothing comes through, is
-/// begun anew.
+/// ssh itself gives a dead connection up after a minute, with its fourth question. One that it holds to be alive, though
+/// nothing comes through, is begun anew.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
 
 /// What is to be done now.

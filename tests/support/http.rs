@@ -87,13 +87,17 @@ pub struct Connection {
 impl Connection {
     #[track_caller]
     pub fn open(to: SocketAddr) -> Connection {
-        let stream = TcpStream::connect_timeout(&to, SOON);
-        let stream = stream.unwrap_or_else(|error| panic!("failed to connect to {to}: {error}"));
+        Self::try_open(to).unwrap_or_else(|error| panic!("failed to connect to {to}: {error}"))
+    }
+
+    /// For where nobody may be.
+    pub fn try_open(to: SocketAddr) -> std::io::Result<Connection> {
+        let stream = TcpStream::connect_timeout(&to, SOON)?;
         stream.set_read_timeout(Some(SOON)).expect("the bound isn't zero");
         stream.set_write_timeout(Some(SOON)).expect("the bound isn't zero");
         // Without this the kernel would join the pieces that a test sends one by one.
         stream.set_nodelay(true).expect("it is a TCP stream");
-        Connection { stream: BufReader::new(stream) }
+        Ok(Connection { stream: BufReader::new(stream) })
     }
 
     #[track_caller]

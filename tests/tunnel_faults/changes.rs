@@ -79,7 +79,7 @@ fn where_it_listens_elsewhere_ssh_ends_before_the_old_socket_closes() {
     let socket = client.runtime("push.sock");
     client.change(&config, "Is another instance running?");
     assert!(client.desktop.next_notification().body.contains("failed to listen on"));
-    assert_eq!(client.the_ssh().id, ssh.id, "nothing has changed");
+    assert_eq!(client.the_ssh().pid, ssh.pid, "nothing has changed");
     client.push("as before");
 
     drop(taken);
