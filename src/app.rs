@@ -92,6 +92,8 @@ pub enum Input {
         label: String,
         ended: Ended,
     },
+    /// Whether we are started at login, or why that could not be changed. None where it can't be told or changed.
+    Autostart(Result<Option<bool>, String>),
     /// The machine slept, for so long, and did not say so before.
     Slept(Duration),
     /// What the message that came with an event says; none where it says nothing more than the event.
@@ -152,6 +154,10 @@ pub enum Effect {
         asked: Asked,
         reply: Option<oneshot::Sender<Reply>>,
     },
+    /// Have us started at login, or not any more; [`Input::Autostart`] says how it went.
+    Autostart(bool),
+    /// Somebody else may have changed whether we are started at login; [`Input::Autostart`] says how it is.
+    LookAtAutostart,
     /// For those who watch the terminal.
     Print(Entry),
     /// What is answered is on disk: this comes before any answer.
@@ -201,6 +207,7 @@ pub struct App {
     listening: Vec<String>,
     has_record: bool,
     has_configuration: bool,
+    starts_at_login: Option<bool>,
     record_fault: Option<Fault>,
     /// When the newest run has lived long enough.
     settle_at: Option<Instant>,
@@ -285,6 +292,7 @@ impl App {
             listening: Vec::new(),
             has_record: false,
             has_configuration: false,
+            starts_at_login: None,
             record_fault: None,
             settle_at: None,
             tray_shown: None,
@@ -323,6 +331,7 @@ impl App {
             Input::Tunnel { name, standing } => self.tunnel_is(name, standing, now, &mut effects),
             Input::ButtonEnded { label, ended } => self.button_ended(&label, &ended),
             Input::Tried(reply) => effects.push(Effect::Reply(reply, Reply::status(self.status_json()))),
+            Input::Autostart(told) => self.autostart_is(told),
             Input::Slept(slept) => self.awake(slept, now, &mut effects),
             Input::Deadline => {}
             Input::Stop => {

@@ -1,5 +1,6 @@
 //! The command line. Each command is a file of its own; only here is anything printed.
 
+mod autostart;
 mod check;
 mod demo;
 mod doctor;
@@ -79,6 +80,8 @@ enum Command {
     Resume,
     /// Read the configuration again
     Reload,
+    /// Have Mailknock started when you log in
+    Autostart(autostart::Arguments),
     /// Report an event to a listener, from any mail server or script
     Send(Box<send::Arguments>),
     /// Print the mail server's side, filled in from the configuration
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Some(Command::Recent(arguments)) => recent::recent(&arguments),
         Some(Command::Pause(arguments)) => pause::pause(&arguments),
         Some(Command::Resume) => pause::resume(),
+        Some(Command::Autostart(arguments)) => autostart::autostart(file, &arguments),
         Some(Command::Hold { parent, words }) => match crate::process::hold(parent, &words) {
             Ok(code) => ExitCode::from(code),
             Err(why) => {

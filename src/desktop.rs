@@ -133,6 +133,8 @@ pub enum Choice {
     Resume,
     OpenConfiguration,
     ReloadConfiguration,
+    /// Whether to, from now on.
+    StartAtLogin(bool),
     Quit,
 }
 

@@ -97,6 +97,30 @@ pub fn is_unsafe(_file: &std::fs::Metadata) -> Option<&'static str> {
     None
 }
 
+/// Why what is in a directory could become another user's work; none where it couldn't.
+#[cfg(unix)]
+pub fn is_unsafe_directory(directory: &std::fs::Metadata) -> Option<&'static str> {
+    use std::os::unix::fs::MetadataExt;
+    let is_trusted = [0, rustix::process::geteuid().as_raw()].contains(&directory.uid());
+    // In one like /tmp people can replace nothing but what is their own.
+    let is_sticky = directory.mode() & 0o1000 != 0;
+    is_unsafe(directory).filter(|_| !(is_trusted && is_sticky))
+}
+
+#[cfg(not(unix))]
+pub fn is_unsafe_directory(_directory: &std::fs::Metadata) -> Option<&'static str> {
+    None
+}
+
+/// Whether a file is a program that can be started.
+pub fn is_program(file: &Path) -> bool {
+    #[cfg(unix)]
+    let is_executable = |found: &std::fs::Metadata| std::os::unix::fs::MetadataExt::mode(found) & 0o111 != 0;
+    #[cfg(not(unix))]
+    let is_executable = |_: &std::fs::Metadata| true;
+    std::fs::metadata(file).is_ok_and(|found| found.is_file() && is_executable(&found))
+}
+
 /// Whether users that have nothing to do with a file may read it.
 #[cfg(unix)]
 pub fn is_open(file: &std::fs::Metadata) -> bool {
@@ -113,17 +137,39 @@ pub fn is_open(_file: &std::fs::Metadata) -> bool {
 /// (XDG Base Directory and MIME applications specifications).
 #[cfg(all(unix, not(target_os = "macos")))]
 pub fn application_directories() -> Vec<PathBuf> {
-    let listed = |variable: &str, default: &str| -> Vec<PathBuf> {
-        let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
-        std::env::split_paths(&value.unwrap_or_else(|| default.to_owned())).filter(|path| path.is_absolute()).collect()
-    };
     let mut found = Vec::new();
     if let Some(base) = directories::BaseDirs::new() {
         found.push(base.config_dir().to_owned());
-        found.extend(listed("XDG_CONFIG_DIRS", "/etc/xdg"));
+        found.extend(system_settings());
         found.push(base.data_dir().to_owned());
     }
     found.extend(listed("XDG_DATA_DIRS", "/usr/local/share:/usr/share"));
+    found
+}
+
+/// Where all programs have the user's settings: `$XDG_CONFIG_HOME`. None without a home directory.
+pub fn user_settings() -> Option<PathBuf> {
+    Some(directories::BaseDirs::new()?.config_dir().to_owned())
+}
+
+/// Where the system's own settings are that the user's override, the most important first.
+pub fn system_settings() -> Vec<PathBuf> {
+    listed("XDG_CONFIG_DIRS", "/etc/xdg")
+}
+
+/// The directories that a variable lists, or the usual ones.
+fn listed(variable: &str, default: &str) -> Vec<PathBuf> {
+    let value = std::env::var(variable).ok().filter(|value| !value.is_empty());
+    std::env::split_paths(&value.unwrap_or_else(|| default.to_owned())).filter(|path| path.is_absolute()).collect()
+}
+
+/// Directories whose files may be gone tomorrow.
+pub fn temporary_directories() -> Vec<PathBuf> {
+    let mut found = vec![std::env::temp_dir()];
+    found.extend(["/tmp", "/var/tmp", "/dev", "/run", "/proc"].map(PathBuf::from));
+    // What is found out about a program is its real place.
+    let real: Vec<PathBuf> = found.iter().filter_map(|directory| directory.canonicalize().ok()).collect();
+    found.extend(real);
     found
 }
 

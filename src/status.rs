@@ -25,6 +25,8 @@ pub struct Status {
     pub problems: Vec<String>,
     /// Where the configuration is, if it is in a file.
     pub has_configuration: bool,
+    /// None where that can't be told or changed.
+    pub starts_at_login: Option<bool>,
 }
 
 impl Status {

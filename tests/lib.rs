@@ -17,6 +17,7 @@ mod commands;
 mod notifications;
 mod clicks;
 mod tray;
+mod autostart;
 mod recovery;
 mod sleep;
 mod control;

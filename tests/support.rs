@@ -10,6 +10,7 @@ pub mod desktop;
 pub mod dovecot;
 pub mod http;
 pub mod imap;
+pub mod installed;
 pub mod local_sshd;
 pub mod logind;
 pub mod mail;
@@ -50,7 +51,9 @@ pub fn skip(reason: &str) -> bool {
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let xfconf = format!("/usr/lib/{}-linux-gnu/xfce4/xfconf", std::env::consts::ARCH);
-    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/lib/cyrus/bin", &xfconf].map(PathBuf::from);
+    let generators = "/usr/lib/systemd/user-generators";
+    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/lib/cyrus/bin", generators, &xfconf];
+    let elsewhere = elsewhere.map(PathBuf::from);
     let mut candidates = std::env::split_paths(&path).chain(elsewhere).map(|directory| directory.join(name));
     candidates.find(|file| file.is_file())
 }

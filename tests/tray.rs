@@ -182,12 +182,13 @@ fn the_menu_reads_as_promised() {
     let mut menu = vec!["No new messages", "Fetch now", "Open mail", "Nothing has happened yet", "Handlers"];
     menu.extend(["fetch: not yet run", "popups: not yet run"]);
     menu.extend(pause);
-    menu.extend(["Open configuration", "Reload configuration", "Quit"]);
+    menu.extend(["Open configuration", "Reload configuration", "Start at login", "Quit"]);
     assert_eq!(item.labels(), menu);
     let entries = item.menu().len();
     assert!(!item.entry("No new messages").enabled && !item.entry("popups").enabled);
     assert!(item.entry("Fetch now").enabled && item.entry("fetch").enabled);
     assert_eq!(item.entry("Quit").kind, EntryKind::Plain);
+    assert_eq!(item.entry("Start at login").kind, EntryKind::Check(false), "nothing is enabled unasked");
 
     for number in 1..=3 {
         push(&daemon, "Al_ice <a@example.org>", &format!("a_b __c__ & _{number}"));

@@ -39,7 +39,10 @@ impl App {
             }
             DesktopEvent::AboutToSleep => self.about_to_sleep(effects),
             DesktopEvent::Resumed => self.awake(Duration::ZERO, now, effects),
-            DesktopEvent::MenuOpened => self.looked = true,
+            DesktopEvent::MenuOpened => {
+                self.looked = true;
+                effects.push(Effect::LookAtAutostart);
+            }
             DesktopEvent::TrayClicked { activation_token } => {
                 self.looked = true;
                 match self.config.tray.click {
@@ -68,9 +71,21 @@ impl App {
                 effects.extend(words.map(|words| Effect::Open { words: Some(words), activation_token }));
             }
             Choice::ReloadConfiguration => effects.push(Effect::Reload { asked: Asked::ByUser, reply: None }),
+            Choice::StartAtLogin(wanted) => effects.push(Effect::Autostart(wanted)),
             Choice::Quit => {
                 self.stopping = true;
                 effects.push(Effect::Stop);
+            }
+        }
+    }
+
+    pub(super) fn autostart_is(&mut self, told: Result<Option<bool>, String>) {
+        match told {
+            Ok(state) => self.starts_at_login = state,
+            // Who clicked waits for the mark to change, and looks at the screen.
+            Err(why) => {
+                tracing::warn!(target: EACH_TIME, "start at login: {why}");
+                self.announcement = Some(format!("Start at login was not changed.\n{why}"));
             }
         }
     }

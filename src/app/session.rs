@@ -1,6 +1,7 @@
 //! The one loop: takes what happens to the program, asks [`App`] what to do, does it. Ends in phases, each with a
 //! deadline, and leaves nothing behind but what `open` started.
 
+mod autostarting;
 mod certificate;
 mod listening;
 mod reading;
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::{App, Asked, Effect, Input};
+use crate::autostart::Autostart;
 use crate::clock::{self, Now};
 use crate::config::{Config, Pass};
 #[cfg(unix)]
@@ -79,6 +81,8 @@ pub struct Options {
     pub print: Option<Print>,
     /// Where the record is kept; nowhere, if none.
     pub record: Option<PathBuf>,
+    /// What says whether we are started at login; none where nobody is to be asked.
+    pub autostart: Option<Autostart>,
     /// Lets other commands talk to us.
     #[cfg(unix)]
     pub instance: Option<Instance>,
@@ -157,6 +161,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         app,
         config,
         config_file: options.config_file,
+        autostart: options.autostart,
         wanted: options.wanted,
         knock,
         listening,
@@ -183,6 +188,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         tried,
     };
     session.stand();
+    session.stand_at_login();
     session.turn([match session.listening {
         Some(_) => Input::Deadline,
         None => Input::NotReloaded(options.problems),
@@ -340,6 +346,7 @@ struct Session {
     app: App,
     config: Arc<Config>,
     config_file: Option<PathBuf>,
+    autostart: Option<Autostart>,
     /// As the command line says; the configuration may want less.
     wanted: Wanted,
     knock: mpsc::Sender<Knock>,
@@ -566,6 +573,8 @@ impl Session {
                 });
             }
             Effect::Power(request) => self.link.power(request),
+            Effect::Autostart(wanted) => self.start_at_login(wanted),
+            Effect::LookAtAutostart => self.look_at_autostart(),
             Effect::Reload { asked, reply } => self.reloads.push((asked, reply)),
             Effect::Stop => {
                 self.stopping.send_replace(true);

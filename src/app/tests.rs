@@ -561,3 +561,29 @@ fn an_account_has_its_name_and_its_own_program() {
     });
     assert_eq!(opened.unwrap_or_default(), ["other", "Work", "a@example.org"]);
 }
+
+#[test]
+fn start_at_login_is_asked_for_and_its_refusal_told_while_the_mark_stays() {
+    let mut bench = Bench::with_desktop("");
+    let asked = |bench: &mut Bench| {
+        let effects = std::mem::take(&mut bench.effects);
+        let wanted = |effect| match effect {
+            Effect::Autostart(wanted) => Some(Some(wanted)),
+            Effect::LookAtAutostart => Some(None),
+            _ => None,
+        };
+        effects.into_iter().filter_map(wanted).collect::<Vec<_>>()
+    };
+    bench.input(Input::Autostart(Ok(Some(false))));
+    bench.effects.clear();
+    bench.choose(Choice::StartAtLogin(true));
+    assert_eq!(asked(&mut bench), [Some(true)]);
+    assert_eq!(bench.app.status().starts_at_login, Some(false), "not before it is done");
+    bench.input(Input::Autostart(Err("a link".into())));
+    assert_eq!(bench.popups(), ["Mailknock"]);
+    assert_eq!(bench.app.status().starts_at_login, Some(false));
+    bench.desktop(DesktopEvent::MenuOpened);
+    assert_eq!(asked(&mut bench), [None], "somebody may have changed it elsewhere");
+    bench.input(Input::Autostart(Ok(Some(true))));
+    assert_eq!(bench.app.status().starts_at_login, Some(true));
+}

@@ -73,6 +73,7 @@ impl App {
             handlers,
             tunnels: self.tunnels.clone(),
             has_configuration: self.has_configuration,
+            starts_at_login: self.starts_at_login,
         }
     }
 }

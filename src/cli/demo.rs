@@ -62,6 +62,8 @@ pub fn demo(arguments: &Arguments) -> ExitCode {
             wanted: Wanted { tray: true, notifications: true },
             print: Some(Box::new(super::print_entry)),
             record: None,
+            // It touches no files.
+            autostart: None,
             #[cfg(unix)]
             instance: None,
             bound: Some(bound),

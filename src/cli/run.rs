@@ -7,6 +7,7 @@ use clap::Args;
 use tokio::sync::mpsc;
 
 use crate::app::{self, Options, Signal};
+use crate::autostart::Autostart;
 #[cfg(unix)]
 use crate::control::{self, Instance, InstanceError, Next, Request};
 use crate::desktop::{self, Wanted};
@@ -27,6 +28,8 @@ pub struct Arguments {
 
 pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
     let named = file.map(Path::to_owned).or_else(paths::config_file);
+    // Where there is no such thing the menu doesn't have it.
+    let autostart = Autostart::of_user(file).ok();
     let loaded = super::read(file);
     if loaded.config.is_none() && !stays_up_without_configuration() {
         super::print_problems(&loaded.problems);
@@ -59,6 +62,7 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
             wanted: Wanted { tray: !arguments.no_tray, notifications: !arguments.no_notifications },
             print: arguments.print.then(|| -> app::Print { Box::new(super::print_entry) }),
             record: paths::record_file(),
+            autostart,
             #[cfg(unix)]
             instance,
             bound: None,

@@ -17,6 +17,8 @@ mod linux {
     use std::fs;
     use std::path::PathBuf;
 
+    use crate::key_file::{exec_words, value};
+
     const SCHEME: &str = "x-scheme-handler/mailto";
 
     /// By the MIME applications specification: the first listed default that is installed, else the first installed
@@ -39,25 +41,9 @@ mod linux {
             })
     }
 
-    /// The value of a key in one section of a desktop file or list.
-    fn value(text: &str, section: &str, key: &str) -> Option<String> {
-        let header = format!("[{section}]");
-        let lines = text.lines().map(str::trim).skip_while(|line| *line != header).skip(1);
-        lines.take_while(|line| !line.starts_with('[')).find_map(|line| {
-            let (name, value) = line.split_once('=')?;
-            (name.trim() == key).then(|| value.trim().to_owned())
-        })
-    }
-
-    /// The `Exec` of a desktop entry without its field codes, such as `%u` (Desktop Entry Specification).
+    /// What starts the program of a desktop entry.
     fn command(entry: &str) -> Option<Vec<String>> {
-        let words = shell_words::split(&value(entry, "Desktop Entry", "Exec")?).ok()?;
-        let words: Vec<String> = words
-            .into_iter()
-            .filter(|word| !(word.len() == 2 && word.starts_with('%') && word != "%%"))
-            .map(|word| word.replace("%%", "%"))
-            .collect();
-        (!words.is_empty()).then_some(words)
+        exec_words(&value(entry, "Desktop Entry", "Exec")?)
     }
 
     #[cfg(test)]

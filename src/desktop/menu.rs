@@ -46,6 +46,12 @@ pub enum Entry {
         label: String,
         choice: Choice,
     },
+    /// An action with a mark that says how things stand.
+    Check {
+        label: String,
+        is_on: bool,
+        choice: Choice,
+    },
     Submenu {
         label: String,
         entries: Vec<Entry>,
@@ -133,6 +139,10 @@ pub fn menu(status: &Status) -> Vec<Entry> {
         true => action(label, choice),
         false => Entry::Hidden,
     }));
+    entries.push(match status.starts_at_login {
+        Some(is_on) => Entry::Check { label: "Start at login".to_owned(), is_on, choice: Choice::StartAtLogin(!is_on) },
+        None => Entry::Hidden,
+    });
     entries.push(action("Quit", Choice::Quit));
     entries
 }
@@ -223,6 +233,7 @@ mod tests {
         let line = |entry: &Entry| match entry {
             Entry::Label(label) => format!("({label})"),
             Entry::Action { label, .. } => label.clone(),
+            Entry::Check { label, is_on, .. } => format!("{} {label}", if *is_on { "✓" } else { "☐" }),
             Entry::Submenu { label, entries } => format!("{label} > {}", text(entries).replace('\n', " | ")),
             Entry::Separator => "---".to_owned(),
             Entry::Hidden => String::new(),
@@ -264,6 +275,7 @@ mod tests {
             tunnels: vec![tunnel(TunnelState::Up)],
             problems: vec!["fetch: exit 1".into()],
             has_configuration: true,
+            starts_at_login: Some(true),
             ..Status::default()
         }
     }
@@ -278,7 +290,7 @@ mod tests {
                  Handlers > fetch: exit 1 at {clock}: no route\n\
                  Pause notifications > For 30 minutes | For 1 hour | Until tomorrow | Until resumed\n\
                  (Tunnel to mail: up since {clock})\n\
-                 (⚠ fetch: exit 1)\n---\nOpen configuration\nReload configuration\nQuit"
+                 (⚠ fetch: exit 1)\n---\nOpen configuration\nReload configuration\n✓ Start at login\nQuit"
             )
         );
     }
@@ -301,6 +313,18 @@ mod tests {
         let paused = Status { paused: Some(Paused::UntilResumed), ..busy() };
         assert_eq!(menu(&quiet).len(), menu(&busy()).len());
         assert_eq!(menu(&paused).len(), menu(&busy()).len());
+    }
+
+    #[test]
+    fn a_check_entry_asks_for_the_other_state() {
+        for is_on in [true, false] {
+            let menu = menu(&Status { starts_at_login: Some(is_on), ..busy() });
+            let choice = menu.iter().find_map(|entry| match entry {
+                Entry::Check { is_on: shown, choice, .. } => Some((*shown, choice.clone())),
+                _ => None,
+            });
+            assert_eq!(choice, Some((is_on, Choice::StartAtLogin(!is_on))));
+        }
     }
 
     #[test]

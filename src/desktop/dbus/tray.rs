@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ksni::menu::{MenuItem, StandardItem, SubMenu};
+use ksni::menu::{CheckmarkItem, MenuItem, StandardItem, SubMenu};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
@@ -12,7 +12,7 @@ use super::notifications::without_nul;
 use crate::desktop::icons;
 use crate::desktop::menu::{Entry, TrayView};
 use crate::desktop::note::escape_markup;
-use crate::desktop::{Availability, DesktopEvent};
+use crate::desktop::{Availability, Choice, DesktopEvent};
 
 pub struct Item {
     view: TrayView,
@@ -128,14 +128,21 @@ fn item(entry: &Entry) -> MenuItem<Item> {
             SubMenu { label: label(text), submenu: items(entries), ..SubMenu::default() }.into()
         }
         Entry::Action { label: text, choice } => {
-            let choice = choice.clone();
-            let activate = move |item: &mut Item| {
-                let activation_token = ksni::current_xdg_activation_token();
-                item.tell(DesktopEvent::Chosen { choice: choice.clone(), activation_token });
-            };
-            StandardItem { label: label(text), activate: Box::new(activate), ..StandardItem::default() }.into()
+            StandardItem { label: label(text), activate: chosen(choice), ..StandardItem::default() }.into()
+        }
+        Entry::Check { label: text, is_on, choice } => {
+            let (label, activate) = (label(text), chosen(choice));
+            CheckmarkItem { label, checked: *is_on, activate, ..CheckmarkItem::default() }.into()
         }
     }
+}
+
+fn chosen(choice: &Choice) -> Box<dyn Fn(&mut Item) + Send> {
+    let choice = choice.clone();
+    Box::new(move |item| {
+        let activation_token = ksni::current_xdg_activation_token();
+        item.tell(DesktopEvent::Chosen { choice: choice.clone(), activation_token });
+    })
 }
 
 /// In a menu `_` marks an access key, `__` is an underscore.
