@@ -1,5 +1,9 @@
 //! Child processes: started in a group of their own, bounded in time, ended as a group, the end of their output kept.
 
+mod group;
+#[cfg(unix)]
+mod leash;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
@@ -214,76 +218,6 @@ fn is_passing(error: &io::Error) -> bool {
         || (cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)))
 }
 
-/// A process group, told apart from a later one with the same number.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupId {
-    pub id: u32,
-    /// When its leader started, in clock ticks since boot; 0 where the system doesn't say.
-    pub started: u64,
-    pub boot: String,
-}
-
-impl GroupId {
-    fn of(id: u32) -> Self {
-        Self { id, started: started_at(id).unwrap_or(0), boot: boot_id() }
-    }
-
-    /// Ends what is left of a group that an earlier life of ours started.
-    pub async fn end(&self) {
-        // After a reboot, or where its number is another process's by now, it is long gone.
-        let same_leader = started_at(self.id).is_none_or(|started| started == self.started);
-        if self.boot.is_empty() || self.boot != boot_id() || !same_leader {
-            return;
-        }
-        #[cfg(unix)]
-        {
-            let id = i32::try_from(self.id).ok().and_then(rustix::process::Pid::from_raw);
-            let group = Group { id };
-            group.terminate();
-            let begun = std::time::Instant::now();
-            while group.is_alive() && !is_only_dead(self.id) && begun.elapsed() < GRACE_AT_EXIT {
-                tokio::time::sleep(LOOK_AGAIN).await;
-            }
-            group.kill();
-        }
-    }
-}
-
-/// Whether all of a group have ended. They stay in it until their parent asks how: for orphans that is the system's
-/// first process, and some of those are in no hurry.
-#[cfg(target_os = "linux")]
-fn is_only_dead(group: u32) -> bool {
-    let Ok(processes) = std::fs::read_dir("/proc") else { return false };
-    !processes.flatten().any(|process| {
-        let stat = std::fs::read_to_string(process.path().join("stat")).unwrap_or_default();
-        let mut fields = stat.rsplit_once(") ").map_or("", |(_, rest)| rest).split(' ');
-        let (state, its_group) = (fields.next(), fields.nth(1));
-        its_group.and_then(|id| id.parse().ok()) == Some(group) && !matches!(state, Some("Z" | "X"))
-    })
-}
-
-#[cfg(all(unix, not(target_os = "linux")))]
-fn is_only_dead(_group: u32) -> bool {
-    false
-}
-
-#[cfg(target_os = "linux")]
-fn started_at(id: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
-    // The name may hold blanks and brackets; the start is the 20th field after it (proc(5)).
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn started_at(_id: u32) -> Option<u64> {
-    None
-}
-
-/// Empty where the system doesn't say; then nothing of an earlier life is touched.
-fn boot_id() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
-}
-
 /// Whether we may do everything on this machine.
 pub fn is_root() -> bool {
     #[cfg(unix)]
@@ -301,88 +235,8 @@ pub fn is_set_uid() -> bool {
     false
 }
 
-/// How many processes of our user have this argument and began before us. 0 where the system doesn't say.
-#[cfg(target_os = "linux")]
-pub fn own_earlier_with(argument: &str) -> usize {
-    use std::os::unix::fs::MetadataExt;
-    let user = rustix::process::geteuid().as_raw();
-    let us = (started_at(std::process::id()), std::process::id());
-    let Ok(processes) = std::fs::read_dir("/proc") else { return 0 };
-    let ids = processes.flatten().filter(|process| process.metadata().is_ok_and(|found| found.uid() == user));
-    let ids = ids.filter_map(|process| process.file_name().to_str()?.parse::<u32>().ok());
-    let has_argument = |id: &u32| {
-        let words = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
-        words.split(|byte| *byte == 0).any(|word| word == argument.as_bytes())
-    };
-    ids.filter(|id| (started_at(*id), *id) < us).filter(has_argument).count()
-}
-
-#[cfg(not(target_os = "linux"))]
-pub fn own_earlier_with(_argument: &str) -> usize {
-    0
-}
-
+pub use group::{GroupId, own_earlier_with};
 pub use leash::hold;
-
-/// Programs that die with us, even where we are killed. A process can ask that of the system only for itself, so we
-/// start ourselves in a small role, and that becomes the program; where the system has no such thing, it stays and
-/// watches.
-#[cfg(unix)]
-mod leash {
-    use super::*;
-
-    /// The hidden command that [`hold`] is.
-    const COMMAND: &str = "hold";
-
-    pub fn command(words: &[String]) -> io::Result<Command> {
-        // By this name it is the same program, also when an update has replaced the file.
-        let ourselves = match cfg!(target_os = "linux") {
-            true => "/proc/self/exe".to_owned(),
-            false => std::env::current_exe()?.to_string_lossy().into_owned(),
-        };
-        let role = [ourselves, COMMAND.to_owned(), std::process::id().to_string(), "--".to_owned()];
-        let mut command = super::command(&[&role, words].concat());
-        if !cfg!(target_os = "linux") {
-            // Closed by the system when we are gone.
-            command.stdin(Stdio::piped());
-        }
-        Ok(command)
-    }
-
-    /// Becomes the program, which the system kills when the process `parent` ends; or says why that failed.
-    #[cfg(target_os = "linux")]
-    pub fn hold(parent: u32, words: &[String]) -> Result<u8, String> {
-        use rustix::process::{Signal, getppid, set_parent_process_death_signal};
-        use std::os::unix::process::CommandExt;
-        set_parent_process_death_signal(Some(Signal::KILL)).map_err(|error| error.to_string())?;
-        let is_there = getppid().is_some_and(|found| u32::try_from(found.as_raw_nonzero().get()) == Ok(parent));
-        match (is_there, words.split_first()) {
-            (true, Some((program, arguments))) => {
-                Err(describe(program, &std::process::Command::new(program).args(arguments).exec()))
-            }
-            _ => Err("nobody waits for it".to_owned()),
-        }
-    }
-
-    /// Runs the program, and kills it when our input ends. Gives its exit code.
-    #[cfg(not(target_os = "linux"))]
-    pub fn hold(_parent: u32, words: &[String]) -> Result<u8, String> {
-        use std::io::Read;
-        let (program, arguments) = words.split_first().ok_or("nothing to run")?;
-        let child = std::process::Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
-        let mut child = child.map_err(|error| describe(program, &error))?;
-        let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        std::thread::spawn(move || {
-            let _ = std::io::stdin().read(&mut [0]);
-            if let Some(id) = id {
-                // One that has ended already is what was wanted.
-                let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
-            }
-        });
-        let status = child.wait().map_err(|error| error.to_string())?;
-        Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
-    }
-}
 
 /// No such thing here: it ends with us as long as we end by ourselves.
 #[cfg(not(unix))]
