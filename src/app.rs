@@ -177,7 +177,7 @@ pub struct App {
     /// When the last input came.
     wall: Timestamp,
     /// Whether we asked to be told of that.
-    lock_asked: Option<bool>,
+    lock_asked: bool,
     notifications: Option<Availability>,
     tray: Option<Availability>,
     /// Popups that the desktop has not yet answered for, and the run that waits for them.
@@ -270,7 +270,7 @@ impl App {
             popups: Popups::of(accounts),
             is_locked: false,
             wall: now.wall,
-            lock_asked: None,
+            lock_asked: false,
             notifications: None,
             tray: None,
             unanswered: HashMap::new(),

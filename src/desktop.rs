@@ -42,6 +42,11 @@ pub enum Request {
         slot: Slot,
         note: Note,
     },
+    /// Changes the popup that has the slot. One that is gone stays gone.
+    Change {
+        slot: Slot,
+        note: Note,
+    },
     Withdraw {
         slot: Slot,
     },
@@ -54,6 +59,10 @@ pub enum Request {
     AbsenceKnown,
     /// Something waits to be shown: look once more for what was absent.
     LookAgain,
+    /// A program that we started is to live on when the session ends us.
+    Adopt {
+        pid: u32,
+    },
 }
 
 /// What the program wants of the system's power management.

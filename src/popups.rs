@@ -130,7 +130,8 @@ impl Popups {
         self.requests(changes, Some(now))
     }
 
-    /// What to ask of the desktop. Only what is new is heard, `now` and again after a while.
+    /// What to ask of the desktop. Only what is new is heard, `now` and again after a while; without `now` nothing is new,
+    /// and what somebody has closed in the meantime is not brought back.
     fn requests(&mut self, changes: Changes, now: Option<Instant>) -> Vec<Request> {
         let mut requests = Vec::new();
         for (slot, note) in changes.0 {
@@ -148,7 +149,10 @@ impl Popups {
                 None => note.sound = None,
             }
             let note = if self.is_covered { note.covered() } else { note };
-            requests.push(Request::Show { slot, note });
+            requests.push(match now {
+                Some(_) => Request::Show { slot, note },
+                None => Request::Change { slot, note },
+            });
         }
         requests
     }
@@ -539,7 +543,7 @@ mod tests {
 
     fn shown(requests: Vec<Request>) -> Vec<(u64, Note)> {
         let shown = |request| match request {
-            Request::Show { slot, note } => Some((slot.0, note)),
+            Request::Show { slot, note } | Request::Change { slot, note } => Some((slot.0, note)),
             _ => None,
         };
         requests.into_iter().filter_map(shown).collect()
@@ -550,8 +554,9 @@ mod tests {
         let mut screen = Screen::new();
         screen.mail(0, "INBOX");
         screen.popups.announce("Something is wrong");
-        let covered = shown(screen.popups.cover(true));
-        assert_eq!(covered.len(), 1, "our own words stay");
+        let covered = screen.popups.cover(true);
+        assert!(matches!(covered[..], [Request::Change { .. }]), "what is gone stays gone, and our own words stay");
+        let covered = shown(covered);
         assert_eq!((covered[0].0, covered[0].1.summary.as_str()), (1, "1 new message"));
         assert_eq!(screen.mail(1, "INBOX"), "3: 1 new message");
         assert!(screen.popups.cover(true).is_empty());

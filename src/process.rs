@@ -265,12 +265,12 @@ pub fn start_reading(words: &[OsString], input: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Starts a program that outlives us, and looks no further after it than to take its exit status.
-pub fn start_detached(words: &[String], environment: &[(&str, &str)]) -> Result<(), String> {
+/// Starts a program that outlives us, and looks no further after it than to take its exit status. Gives its process id.
+pub fn start_detached(words: &[String], environment: &[(&str, &str)]) -> Result<Option<u32>, String> {
     let mut command = command(words);
     command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null());
     // Dropping the handle leaves the reaping to the runtime.
-    command.spawn().map(drop).map_err(|error| describe(&words[0], &error))
+    command.spawn().map(|child| child.id()).map_err(|error| describe(&words[0], &error))
 }
 
 fn command(words: &[String]) -> Command {

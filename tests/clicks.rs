@@ -6,6 +6,7 @@ use crate::support::desktop::{Behaviour, Desktop};
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
 use crate::support::require;
+use crate::support::service::{Answer, Service};
 use crate::support::wait::{holds, wait_until};
 
 /// A desktop and the program on it; what opens mail writes down its arguments, filled from these fields.
@@ -107,7 +108,7 @@ fn a_field_that_would_be_read_as_an_option_opens_nothing() {
         let lines = daemon.log_length();
         daemon.push(&Mail::new("Eve <eve@example.org>", subject).json()).accepted();
         desktop.click(desktop.next_notification().id, "default");
-        daemon.wait_log_after(lines, "`tray.open` was not run: `subject` begins with `-`");
+        daemon.wait_log_after(lines, "`open` was not run: `subject` begins with `-`");
     }
     // Four in one folder would become a summary.
     daemon.push(&mail(1).folder("other").json()).accepted();
@@ -194,5 +195,110 @@ fn a_flood_shows_one_popup() {
     assert_eq!(summary.summary, "400 new messages in INBOX");
     daemon.push(&mail(400).json()).accepted();
     assert_eq!(desktop.next_notification().replaces_id, summary.id);
+    daemon.stop();
+}
+
+/// A desktop and the program on it, whose popups have a button that writes down the subject.
+fn start_with_button() -> Option<(Bus, Desktop, Recorder, Running)> {
+    if !require(&["dbus-daemon"]) {
+        return None;
+    }
+    let bus = Bus::start();
+    let desktop = Desktop::start(&bus);
+    let recipe = Daemon::new().bus(&bus);
+    let done = Recorder::new(&recipe, "done");
+    let command = done.command(&["{subject}"]);
+    let actions = format!("[{{ label = \"Say\", command = {command} }}]");
+    let daemon = recipe.config(&format!("[[handler]]\n[handler.notify]\nactions = {actions}")).start();
+    Some((bus, desktop, done, daemon))
+}
+
+/// Shows one more mail, clicks its button, and asserts that nothing else was done by buttons in the meantime.
+#[track_caller]
+fn only_done_is(daemon: &Running, desktop: &Desktop, done: &Recorder, before: &[&str]) {
+    daemon.push(&mail(99).folder("last").json()).accepted();
+    desktop.click(desktop.next_notification().id, "button-0");
+    let starts = done.wait_starts(before.len() + 1);
+    let arguments: Vec<&str> = starts.iter().flat_map(|start| &start.arguments).map(String::as_str).collect();
+    assert_eq!(arguments, [before, &["subject 99"]].concat());
+}
+
+#[test]
+fn a_button_does_its_command_once_and_takes_the_popup_away() {
+    let Some((_bus, desktop, done, daemon)) = start_with_button() else { return };
+    daemon.push(&mail(1).json()).accepted();
+    let note = desktop.next_notification();
+    assert_eq!((note.action("default"), note.action("button-0")), (Some("Open"), Some("Say")));
+    // Refusing what the program asks keeps it on the screen.
+    desktop.behave(Behaviour::Refuse);
+    desktop.click(note.id, "button-0");
+    desktop.click(note.id, "button-0");
+    assert_eq!(done.wait_starts(1)[0].token, format!("token-{}", note.id));
+    desktop.behave(Behaviour::Answer);
+    daemon.push(&mail(2).json()).accepted();
+    let second = desktop.next_notification().id;
+    // None of these is a button of it.
+    desktop.click(second, "button-1");
+    only_done_is(&daemon, &desktop, &done, &["subject 1"]);
+    stop(daemon);
+}
+
+#[test]
+fn a_click_counts_only_from_the_service_that_shows_the_popup() {
+    let Some((bus, desktop, done, daemon)) = start_with_button() else { return };
+    daemon.push(&mail(1).json()).accepted();
+    let note = desktop.next_notification();
+    let owner = desktop.owner(note.id);
+    let stranger = Service::start(&bus, "org.example.Stranger", Answer::Error);
+    let (path, interface) = ("/org/freedesktop/Notifications", "org.freedesktop.Notifications");
+    for to in [None, Some(owner.as_str())] {
+        stranger.emit(to, path, interface, "ActionInvoked", &(note.id, "button-0"));
+        stranger.emit(to, path, interface, "NotificationClosed", &(note.id, 2u32));
+    }
+    only_done_is(&daemon, &desktop, &done, &[]);
+    desktop.click(note.id, "button-0");
+    assert_eq!(done.wait_starts(2)[1].arguments, ["subject 1"], "it is still there");
+    stop(daemon);
+}
+
+#[test]
+fn a_click_on_what_a_crashed_service_showed_does_nothing() {
+    let Some((_bus, mut desktop, done, mut daemon)) = start_with_button() else { return };
+    daemon.push(&mail(1).json()).accepted();
+    let note = desktop.next_notification();
+    let owner = desktop.owner(note.id);
+    desktop.settle();
+    desktop.stop_notifications();
+    daemon.wait_log("no notifications for now: the notification service is gone");
+    desktop.start_notifications();
+    desktop.click_nothing(&owner, note.id, "button-0");
+    desktop.click_nothing(&owner, 4711, "default");
+    only_done_is(&daemon, &desktop, &done, &[]);
+    stop(daemon);
+}
+
+#[test]
+fn five_hundred_mails_in_a_second_are_one_summary_and_few_requests() {
+    let Some((_bus, desktop, _opened, daemon)) = start(&[], "") else { return };
+    daemon.push(&mail(0).folder("Work").json()).accepted();
+    desktop.next_notification();
+    let begin = std::time::Instant::now();
+    for number in 1..=500 {
+        daemon.push(&mail(number).json()).accepted();
+    }
+    let took = begin.elapsed();
+    let mut calls = 0;
+    wait_until("the last of them to be counted", || {
+        let note = desktop.try_notification()?;
+        calls += 1;
+        holds(note.summary == "500 new messages in INBOX")
+    });
+    assert_eq!(desktop.shown().len(), 2);
+    // Four that came alone or as the first summary, then at most four changes a second.
+    let bound = 6 + 4 * usize::try_from(took.as_secs() + 1).expect("it took no ages");
+    assert!(calls <= bound, "{calls} calls for 500 mails in {took:?}");
+    println!("{calls} calls for 500 mails in {took:?}");
+    daemon.push(&mail(501).folder("Work").json()).accepted();
+    assert_eq!(desktop.next_notification().summary, "Author 501", "and it goes on");
     daemon.stop();
 }

@@ -16,6 +16,9 @@ mod commands;
 
 mod notifications;
 mod clicks;
+mod sounds;
+mod lock;
+mod scope;
 mod tray;
 mod autostart;
 mod recovery;

@@ -4,7 +4,7 @@ use zbus::zvariant::Value;
 
 use crate::support::bus::Bus;
 use crate::support::daemon::{Daemon, Running};
-use crate::support::desktop::{Desktop, Notification};
+use crate::support::desktop::{Behaviour, Desktop, Notification};
 use crate::support::http::fixture_request;
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
@@ -106,6 +106,10 @@ fn hostile_texts_arrive_clean_and_cost_neither_the_bus_nor_the_tray() {
         "one\r\n\r\n\n\n two\u{2028}three\u{85}four".to_owned(),
         "=?utf-8?B?AAEbWzMxbQ==?= =?utf-8?Q?=E2=80=AE?=".to_owned(),
         "\u{7f}\u{9b}31m \u{feff}".to_owned(),
+        "<b>bold</b> <a href=\"http://example.org/\">a</a> <img src=\"/etc/passwd\"/> &amp; </b>".to_owned(),
+        "\u{200b}\u{200d}\u{2060}".repeat(3_000) + "a",
+        "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}".repeat(100),
+        "s".repeat(100_000),
     ];
     for text in &hostile {
         let mail = Mail::new(text, text).with("snippet", text.as_str()).folder(text).with("user", text.as_str());
@@ -116,6 +120,7 @@ fn hostile_texts_arrive_clean_and_cost_neither_the_bus_nor_the_tray() {
         assert!(!note.summary.chars().any(is_unsafe), "{:?}", note.summary);
         assert!(!note.body.chars().any(|c| c != '\n' && is_unsafe(c)), "{:?}", note.body);
         assert!(note.body.lines().count() <= 2, "{:?}", note.body);
+        assert!(!note.body.contains(['<', '>', '"']), "markup that it didn't write: {:?}", note.body);
     }
     next_is_marker(&daemon, &desktop);
     assert_eq!(desktop.tray_items(), item, "the tray icon never left the bus");
@@ -237,4 +242,91 @@ fn without_notifications_commands_and_tray_go_on() {
     wait_until("the tray to count it", || holds(item.tooltip().text.starts_with("1 new message")));
     daemon.stop();
     assert!(desktop.try_notification().is_none());
+}
+
+#[test]
+fn plasma_is_told_whose_mail_it_is_beside_the_programs_name() {
+    let config = "[[account]]\nuser = \"alice\"\nlabel = \"Work\"";
+    let Some((_bus, desktop, daemon)) = start(config) else { return };
+    for (user, name) in [("alice", Some("Work")), ("bob", None)] {
+        daemon.push(&Mail::new("Alice <a@example.org>", "s").with("user", user).json()).accepted();
+        let note = desktop.next_notification();
+        assert_eq!(note.hint::<String>("x-kde-origin-name").as_deref(), name);
+        assert_eq!(note.app_name, "Mailknock");
+        assert!(!note.hints.contains_key("x-kde-display-appname"), "it would take the program's name away");
+    }
+    daemon.stop();
+}
+
+/// A mail that looks like all others from here, so that Plasma refuses the second; its folder makes it another one.
+fn repeat(uid: u32) -> Mail {
+    let mail = Mail::new("Cron <cron@example.org>", "done").folder(&uid.to_string());
+    mail.with("imap-uid", uid).with("imap-uidvalidity", 1)
+}
+
+#[test]
+fn what_plasma_refuses_as_a_repeat_is_shown_a_little_later_and_holds_up_nothing() {
+    let others = "[[handler]]\nfrom = \"Alice*\"\nnotify = true\n[[handler]]\nnotify = true";
+    let Some((_bus, desktop, daemon)) = start(others) else { return };
+    next_is_marker(&daemon, &desktop);
+    desktop.behave(Behaviour::RefuseRepeats);
+    // In one request, which is one run.
+    let repeats = [1, 2, 3].map(|uid| repeat(uid).json()).join(",");
+    daemon.push(&format!("[{repeats}]")).accepted();
+    assert_eq!(texts(&desktop.next_notification()), ("Cron", "done"));
+    wait_until("two refusals", || (desktop.refused() == 2).then_some(()));
+    assert!(desktop.try_notification().is_none());
+    daemon.push(&Mail::new("Alice <a@example.org>", "s").json()).accepted();
+    let order = [(); 3].map(|()| desktop.next_notification().summary);
+    assert_eq!(order, ["Alice", "Cron", "Cron"]);
+    assert_eq!(desktop.refused(), 2, "each was asked for once more");
+    let log = daemon.stop().stderr;
+    assert!(!log.contains("refused a popup"), "{log}");
+}
+
+#[test]
+fn what_is_refused_as_a_repeat_twice_is_told_in_the_log() {
+    let Some((_bus, desktop, mut daemon)) = start("") else { return };
+    desktop.behave(Behaviour::RefuseAsRepeats);
+    daemon.push(&repeat(1).json()).accepted();
+    daemon.wait_log("the notification service refused a popup: Created too many similar notifications");
+    assert_eq!(desktop.refused(), 2);
+    desktop.behave(Behaviour::Answer);
+    next_is_marker(&daemon, &desktop);
+    daemon.stop();
+}
+
+#[test]
+fn what_is_read_before_its_second_try_is_not_shown() {
+    let Some((_bus, desktop, daemon)) = start("") else { return };
+    desktop.behave(Behaviour::RefuseAsRepeats);
+    daemon.push(&repeat(1).json()).accepted();
+    wait_until("a refusal", || (desktop.refused() == 1).then_some(()));
+    daemon.push(&repeat(1).with("event", "MessageRead").json()).accepted();
+    // The second try of this one comes after that of the first.
+    daemon.push(&repeat(2).with("subject", "other").json()).accepted();
+    wait_until("a refusal", || (desktop.refused() == 2).then_some(()));
+    desktop.behave(Behaviour::Answer);
+    assert_eq!(desktop.next_notification().body, "other");
+    next_is_marker(&daemon, &desktop);
+    daemon.stop();
+}
+
+#[test]
+fn what_waits_for_a_second_try_is_shown_once_by_the_next_service() {
+    let Some((_bus, mut desktop, mut daemon)) = start("") else { return };
+    desktop.behave(Behaviour::RefuseAsRepeats);
+    daemon.push(&repeat(1).json()).accepted();
+    wait_until("a refusal", || (desktop.refused() == 1).then_some(()));
+    desktop.stop_notifications();
+    daemon.wait_log("no notifications for now");
+    desktop.start_notifications();
+    assert_eq!(texts(&desktop.next_notification()), ("Cron", "done"));
+    let marker = Mail::new("Marker <marker@example.org>", "marker").json();
+    desktop.behave(Behaviour::RefuseAsRepeats);
+    daemon.push(&marker).accepted();
+    wait_until("a refusal", || (desktop.refused() == 2).then_some(()));
+    desktop.behave(Behaviour::Answer);
+    assert_eq!(desktop.next_notification().summary, "Marker", "the time for another try has passed");
+    daemon.stop();
 }

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 
 use zbus::zvariant::OwnedValue;
 
-use crate::support::bus::Client;
+use crate::support::bus::{Client, Place};
 use crate::support::daemon::Daemon;
 use crate::support::mail::Mail;
-use crate::support::real_desktop::RealDesktop;
+use crate::support::real_desktop::{RealDesktop, XFCE_NOTIFICATIONS};
 use crate::support::recorder::Recorder;
+use crate::support::require;
 use crate::support::wait::{EVENTUALLY, holds, wait_until};
 
 #[test]
@@ -39,6 +40,46 @@ fn popups_hold_exactly_what_the_mail_says() {
     assert!(history.iter().all(|note| note.app_name == "Mailknock" && note.default_action == "default"));
     daemon.stop();
 }
+
+#[test]
+fn no_text_harms_a_real_notification_service() {
+    if !RealDesktop::available() || !require(&[XFCE_NOTIFICATIONS]) {
+        return;
+    }
+    for desktop in [RealDesktop::start(), RealDesktop::start_with_xfce_notifications()] {
+        let client = Client::connect(&desktop.bus().address());
+        let service: String = client.call(Place::BUS, "GetNameOwner", &SERVICE.service).expect("it runs");
+        let monitor = Client::connect(&desktop.bus().address());
+        let calls = monitor.overhear("type='method_call',member='Notify'");
+        let config = "[[handler]]\n[handler.notify]\nsummarise_over = 20\nsound = \"message-new-email\"";
+        let daemon = Daemon::on(&desktop).config(config).start();
+        for text in [
+            "<b>b</b> <a href=\"http://example.org/\">a</a> <img src=\"/etc/passwd\"/> &amp; </b> <i>",
+            "\u{202e}gnp.exe\u{2066}\u{200f}",
+            &("\u{200b}\u{200d}\u{2060}".repeat(3_000) + "a"),
+            &"\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}".repeat(100),
+            &"s".repeat(100_000),
+            &"e\u{301}\u{302}\u{303}\u{304}\u{305}\u{306}".repeat(1_000),
+            "",
+        ] {
+            let from = format!("\"{text}\" <a@example.org>");
+            daemon.push(&Mail::new(&from, text).with("snippet", text).json()).accepted();
+            calls.recv_timeout(EVENTUALLY).expect("each is shown");
+        }
+        let about: (String, String, String, String) =
+            client.call(SERVICE, "GetServerInformation", &()).expect("it still answers");
+        let still: String = client.call(Place::BUS, "GetNameOwner", &SERVICE.service).expect("it runs");
+        assert_eq!(still, service, "{} had to be started again", about.0);
+        let log = daemon.stop().stderr;
+        assert!(!log.contains("no notifications for now") && !log.contains("refused"), "{}: {log}", about.0);
+    }
+}
+
+const SERVICE: Place<'static> = Place {
+    service: "org.freedesktop.Notifications",
+    path: "/org/freedesktop/Notifications",
+    interface: "org.freedesktop.Notifications",
+};
 
 #[test]
 fn a_click_on_a_popup_opens_its_mail_and_takes_it_away() {

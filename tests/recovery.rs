@@ -242,6 +242,29 @@ fn the_icon_comes_back_with_the_tray_and_works() {
 }
 
 #[test]
+fn twenty_restarts_of_the_panel_leave_nothing_behind() {
+    let Some((bus, fetch, daemon)) = start() else { return };
+    let mut desktop = Desktop::start(&bus);
+    let count = |what: &str| std::fs::read_dir(format!("/proc/{}/{what}", daemon.pid())).expect("it runs").count();
+    let mut restart = |times: u32| {
+        for _ in 0..times {
+            desktop.stop_tray();
+            desktop.start_tray();
+            desktop.tray();
+            assert_eq!(desktop.tray_items().len(), 1);
+        }
+        click_fetches(&desktop, &fetch);
+        wait_until("the run's descriptors and threads to go", || holds(count("task") == 1));
+    };
+    restart(1);
+    let before = count("fd");
+    restart(20);
+    // A descriptor may come and go with what it does at this moment.
+    wait_until("no more descriptors than before", || holds(count("fd") <= before));
+    daemon.stop();
+}
+
+#[test]
 fn it_ends_in_time_whatever_the_desktop_does() {
     // Each stop has its bound in `Running::stop`.
     let Some((mut bus, _, mut daemon)) = start() else { return };

@@ -22,6 +22,7 @@ pub mod real_desktop;
 pub mod receiver;
 pub mod recorder;
 pub mod send;
+pub mod service;
 pub mod sshd;
 pub mod tunnel;
 pub mod wait;
@@ -50,9 +51,10 @@ pub fn skip(reason: &str) -> bool {
 /// Where a program is: looked up in `PATH`, and where Debian keeps servers and what other programs start.
 pub fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let xfconf = format!("/usr/lib/{}-linux-gnu/xfce4/xfconf", std::env::consts::ARCH);
+    let xfce = |part: &str| format!("/usr/lib/{}-linux-gnu/xfce4/{part}", std::env::consts::ARCH);
+    let (xfconf, notifyd) = (xfce("xfconf"), xfce("notifyd"));
     let generators = "/usr/lib/systemd/user-generators";
-    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/lib/cyrus/bin", generators, &xfconf];
+    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/lib/cyrus/bin", generators, &xfconf, &notifyd];
     let elsewhere = elsewhere.map(PathBuf::from);
     let mut candidates = std::env::split_paths(&path).chain(elsewhere).map(|directory| directory.join(name));
     candidates.find(|file| file.is_file())

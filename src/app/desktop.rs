@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::config::WhenLocked;
-use crate::desktop::note;
+use crate::desktop::{ClosedBy, note};
 use crate::dispatcher::last_line;
 
 impl App {
@@ -21,8 +21,12 @@ impl App {
                 self.popups.closed(slot);
                 self.answered(slot, &format!("not shown: {why}"), now);
             }
-            DesktopEvent::PopupClosed { slot, .. } => {
+            DesktopEvent::PopupClosed { slot, by } => {
                 self.popups.closed(slot);
+                if by == ClosedBy::Us {
+                    // One that was withdrawn before it was shown: its run is over too.
+                    self.answered(slot, "not shown: withdrawn before", now);
+                }
             }
             DesktopEvent::PopupAction { slot, action, activation_token } => {
                 if let Some(button) = note::button(&action) {
@@ -34,6 +38,7 @@ impl App {
                 }
             }
             DesktopEvent::Locked(is_locked) => {
+                tracing::debug!("the screen is {}", if is_locked { "locked" } else { "unlocked" });
                 self.is_locked = is_locked;
                 self.cover(effects);
             }
@@ -163,7 +168,7 @@ impl App {
     /// Asks to be told of locks where that makes a difference.
     pub(super) fn watch_lock(&mut self, effects: &mut Vec<Effect>) {
         let minds = self.wanted.notifications && self.config.pause.when_locked != WhenLocked::Show;
-        if self.lock_asked.replace(minds) != Some(minds) && (minds || self.is_locked) {
+        if std::mem::replace(&mut self.lock_asked, minds) != minds {
             effects.push(Effect::Desktop(Request::WatchLock(minds)));
         }
     }

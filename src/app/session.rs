@@ -548,7 +548,11 @@ impl Session {
             Effect::Log { .. } | Effect::Record(_) => {}
             Effect::Desktop(request) => self.link.send(request),
             Effect::Read { id, message } => self.reader.read(id, message),
-            Effect::Open { words, activation_token } => open(words, activation_token.as_deref()),
+            Effect::Open { words, activation_token } => {
+                if let Some(pid) = open(words, activation_token.as_deref()) {
+                    self.link.send(Request::Adopt { pid });
+                }
+            }
             Effect::Print(entry) => {
                 if let Some(print) = &self.print {
                     print(&entry);
@@ -593,13 +597,18 @@ fn log(level: tracing::Level, line: &str) {
     }
 }
 
-fn open(words: Option<Vec<String>>, activation_token: Option<&str>) {
+/// Gives the process that was started.
+fn open(words: Option<Vec<String>>, activation_token: Option<&str>) -> Option<u32> {
     let Some(words) = words.or_else(mail_program) else {
         tracing::warn!(target: EACH_TIME, "no mail program is known to the desktop; name one with `open` in `[tray]`");
-        return;
+        return None;
     };
     let token = activation_token.map(|token| ACTIVATION.map(|name| (name, token)));
-    if let Err(why) = process::start_detached(&words, token.as_ref().map_or(&[], |token| token.as_slice())) {
-        tracing::warn!(target: EACH_TIME, "could not open mail: {why}");
+    match process::start_detached(&words, token.as_ref().map_or(&[], |token| token.as_slice())) {
+        Ok(pid) => pid,
+        Err(why) => {
+            tracing::warn!(target: EACH_TIME, "could not open mail: {why}");
+            None
+        }
     }
 }

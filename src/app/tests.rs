@@ -90,7 +90,7 @@ impl Bench {
         let mut shown = Vec::new();
         for effect in std::mem::take(&mut self.effects) {
             match effect {
-                Effect::Desktop(Request::Show { slot, note }) => {
+                Effect::Desktop(Request::Show { slot, note } | Request::Change { slot, note }) => {
                     shown.push(note.summary);
                     self.desktop(DesktopEvent::PopupShown { slot });
                 }
@@ -543,6 +543,21 @@ fn while_the_screen_is_locked_popups_are_covered_or_wait_as_the_configuration_sa
     shown.desktop(DesktopEvent::Locked(true));
     drop(shown.mail("Alice <a@example.org>"));
     assert_eq!(shown.popups(), ["Alice"]);
+}
+
+#[test]
+fn a_popup_that_is_withdrawn_before_it_is_shown_holds_up_nothing() {
+    let mut bench = Bench::with_desktop("");
+    drop(bench.mail("Alice <a@example.org>"));
+    let slot = bench.effects.iter().find_map(|effect| match effect {
+        Effect::Desktop(Request::Show { slot, .. }) => Some(*slot),
+        _ => None,
+    });
+    bench.effects.clear();
+    drop(bench.mail("Bob <b@example.org>"));
+    assert_eq!(bench.popups(), [""; 0], "one run after the other");
+    bench.desktop(DesktopEvent::PopupClosed { slot: slot.expect("a popup"), by: ClosedBy::Us });
+    assert_eq!(bench.popups(), ["Bob"]);
 }
 
 #[test]

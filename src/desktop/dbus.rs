@@ -4,8 +4,11 @@
 //! Every call to another program has a deadline: a frozen panel or notification service holds up nothing but itself.
 //! Sleep is told on the system bus, and has a connection of its own.
 
+mod disturb;
+mod lock;
 mod logind;
 mod notifications;
+mod scope;
 mod session;
 mod survey;
 mod tray;
@@ -14,12 +17,16 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
+use zbus::Connection;
+use zbus::fdo::DBusProxy;
+use zbus::names::OwnedUniqueName;
 
 use super::menu::TrayView;
 use super::{Availability, DesktopEvent, Request, Wanted};
-pub use logind::power;
+use lock::Lock;
 use session::{Ended, Session};
 
+pub use logind::power;
 pub use survey::survey;
 
 /// How long another program has to answer.
@@ -28,6 +35,26 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// a machine without a desktop is left in peace.
 const ATTEMPTS: u32 = 8;
 const MIN_BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
+
+/// What is wanted for longer than a bus may live.
+#[derive(Default)]
+struct Wishes {
+    /// The last one of the tray.
+    view: Option<TrayView>,
+    lock: Lock,
+}
+
+impl Wishes {
+    /// Remembers what can be remembered where nothing can be done yet; the rest would come too late.
+    fn keep(&mut self, request: Request) {
+        match request {
+            Request::Tray(newer) => self.view = Some(newer),
+            Request::HideTray => self.view = None,
+            Request::WatchLock(wanted) => self.lock.is_wanted = wanted,
+            _ => {}
+        }
+    }
+}
 
 /// Carries requests to the desktop and events from it until the sender of the requests is gone.
 pub async fn carry(
@@ -39,14 +66,18 @@ pub async fn carry(
         while requests.recv().await.is_some() {}
         return;
     }
-    let mut view = None;
+    let mut wishes = Wishes::default();
+    // Nothing is to be shown before it is known whether the screen is locked.
+    while let Ok(request) = requests.try_recv() {
+        wishes.keep(request);
+    }
     let mut attempt = 0;
     loop {
         let tried_at = Instant::now();
-        match open(wanted, &events).await {
+        match open(wanted, &events, &wishes).await {
             Ok(session) => {
                 attempt = 0;
-                if let Ended::Closed = session.run(&mut requests, &mut view).await {
+                if let Ended::Closed = session.run(&mut requests, &mut wishes).await {
                     return;
                 }
                 report_absent(wanted, &events, "the session bus is gone");
@@ -55,18 +86,28 @@ pub async fn carry(
             Err(_) => {}
         }
         attempt += 1;
-        if !wait_for_a_reason(&mut requests, &mut view, attempt, tried_at).await {
+        if !wait_for_a_reason(&mut requests, &mut wishes, attempt, tried_at).await {
             return;
         }
     }
 }
 
-async fn open(wanted: Wanted, events: &mpsc::UnboundedSender<DesktopEvent>) -> Result<Session, String> {
-    match timeout(PATIENCE, Session::open(wanted, events.clone())).await {
+async fn open(
+    wanted: Wanted,
+    events: &mpsc::UnboundedSender<DesktopEvent>,
+    wishes: &Wishes,
+) -> Result<Session, String> {
+    match timeout(PATIENCE, Session::open(wanted, events.clone(), wishes)).await {
         Ok(Ok(session)) => Ok(session),
         Ok(Err(error)) => Err(format!("no session bus: {error}")),
         Err(_) => Err("the session bus does not answer".to_owned()),
     }
+}
+
+/// Who has a name now; nobody is started for it, and none is asked before the bus has answered.
+async fn owner(connection: &Connection, name: &'static str) -> Option<OwnedUniqueName> {
+    let bus = DBusProxy::new(connection).await.ok()?;
+    timeout(PATIENCE, bus.get_name_owner(name.try_into().ok()?)).await.ok()?.ok()
 }
 
 fn report_absent(wanted: Wanted, events: &mpsc::UnboundedSender<DesktopEvent>, why: &str) {
@@ -82,7 +123,7 @@ fn report_absent(wanted: Wanted, events: &mpsc::UnboundedSender<DesktopEvent>, w
 /// Waits until the bus is worth another try; false when the program stops.
 async fn wait_for_a_reason(
     requests: &mut mpsc::UnboundedReceiver<Request>,
-    view: &mut Option<TrayView>,
+    wishes: &mut Wishes,
     attempt: u32,
     tried_at: Instant,
 ) -> bool {
@@ -92,10 +133,8 @@ async fn wait_for_a_reason(
             () = tokio::time::sleep_until(next.unwrap_or(tried_at)), if next.is_some() => return true,
             request = requests.recv() => match request {
                 None => return false,
-                Some(Request::Tray(newer)) => *view = Some(newer),
-                Some(Request::HideTray) => *view = None,
                 Some(Request::LookAgain) if tried_at.elapsed() >= MIN_BETWEEN_ATTEMPTS => return true,
-                Some(_) => {}
+                Some(request) => wishes.keep(request),
             },
         }
     }

@@ -113,7 +113,7 @@ mod tests {
 
     /// The words of the service's command, by systemd.service(5): no quotes stand in it.
     fn service() -> Vec<&'static str> {
-        let unit = include_str!("../packaging/systemd/mailknock-tunnel.service");
+        let unit = include_str!("../../packaging/systemd/mailknock-tunnel.service");
         let (_, command) = unit.split_once("\nExecStart=").unwrap();
         let lines = command.lines().map(|line| (line.trim_end_matches('\\'), line.ends_with('\\')));
         let mut words = Vec::new();

@@ -23,7 +23,7 @@ use super::wait::SOON;
 /// How long a call may take, unless a test says otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A private dbus-daemon. It knows no service files, so nothing is started behind a test's back.
+/// A private dbus-daemon. It knows only a test's own service files, so nothing is started behind its back.
 pub struct Bus {
     daemon: Option<Program>,
     directory: TempDir,
@@ -31,7 +31,19 @@ pub struct Bus {
 
 impl Bus {
     pub fn start() -> Bus {
+        Self::offering(&[])
+    }
+
+    /// One that can start services by their names. Starting one leaves a trace: see [`Bus::has_started`].
+    pub fn offering(names: &[&str]) -> Bus {
         let directory = tempfile::tempdir().expect("a temporary directory");
+        std::fs::create_dir(directory.path().join("services")).expect("it is writable");
+        for name in names {
+            let mark = directory.path().join(format!("{name}.started"));
+            let service = format!("[D-BUS Service]\nName={name}\nExec=/usr/bin/touch {}\n", mark.display());
+            let file = directory.path().join(format!("services/{name}.service"));
+            std::fs::write(file, service).expect("it is writable");
+        }
         std::fs::write(directory.path().join("bus.conf"), configuration(directory.path())).expect("it is writable");
         let mut bus = Bus { daemon: None, directory };
         bus.restart();
@@ -41,6 +53,11 @@ impl Bus {
     /// The same after a restart: it leaves out the bus's id, as the address of a real session does.
     pub fn address(&self) -> String {
         format!("unix:path={}", self.directory.path().join("socket").display())
+    }
+
+    /// Whether somebody had the bus start one of its services.
+    pub fn has_started(&self, name: &str) -> bool {
+        self.directory.path().join(format!("{name}.started")).exists()
     }
 
     /// Takes the bus away from everybody; nothing listens at its address any more.
@@ -82,6 +99,7 @@ fn configuration(directory: &Path) -> String {
   <type>session</type>
   <listen>unix:path={}</listen>
   <auth>EXTERNAL</auth>
+  <servicedir>{}</servicedir>
   <policy context="default">
     <allow user="*"/>
     <allow own="*"/>
@@ -90,7 +108,8 @@ fn configuration(directory: &Path) -> String {
   </policy>
 </busconfig>
 "#,
-        directory.join("socket").display()
+        directory.join("socket").display(),
+        directory.join("services").display()
     )
 }
 

@@ -16,7 +16,7 @@ use zbus::object_server::SignalEmitter;
 
 use super::bus::{self, Background, Bus, Place};
 use super::wait::wait_until;
-use notifications::{FakeNotifications, Seen};
+use notifications::{FakeDunst, FakeNotifications, Seen};
 use watcher::Items;
 
 /// What a desktop offers a program. Both services can be stopped and started while the program runs.
@@ -135,6 +135,47 @@ impl Desktop {
         wait_until("a notification to be withdrawn", || self.seen().withdrawn.pop_front())
     }
 
+    /// How many notifications the service has taken and not answered.
+    pub fn hanging(&self) -> usize {
+        self.seen().hanging
+    }
+
+    /// How many notifications the service has refused so far.
+    pub fn refused(&self) -> usize {
+        self.seen().refused.len()
+    }
+
+    /// Plasma's do-not-disturb; none on services that have no such thing, as at the beginning.
+    pub fn inhibit(&self, inhibited: Option<bool>) {
+        self.seen().inhibited = inhibited;
+    }
+
+    /// How often somebody asked for it.
+    pub fn asked_inhibited(&self) -> usize {
+        self.seen().asked_inhibited
+    }
+
+    /// dunst's do-not-disturb, until the service ends.
+    pub fn pause_as_dunst(&self, paused: bool) {
+        let connection = self.notifications.as_ref().expect("the notification service is running");
+        let added = connection.object_server().at(notifications::PATH, FakeDunst { paused });
+        assert!(self.background.wait("adding dunst's interface", added).expect("a valid path"), "it is there already");
+    }
+
+    /// The program that shows a notification, by its name on the bus.
+    #[track_caller]
+    pub fn owner(&self, id: u32) -> String {
+        let owner = self.seen().shown.get(&id).cloned();
+        owner.unwrap_or_else(|| panic!("notification {id} isn't on the screen"))
+    }
+
+    /// The service tells this program of a click on something that isn't on the screen.
+    pub fn click_nothing(&self, owner: &str, id: u32, action: &str) {
+        self.emit("clicking nothing", owner, async |emitter| {
+            FakeNotifications::action_invoked(&emitter, id, action).await
+        });
+    }
+
     /// The ids of what is on the screen now.
     pub fn shown(&self) -> Vec<u32> {
         self.seen().shown.keys().copied().collect()
@@ -144,8 +185,7 @@ impl Desktop {
     /// first. The notification stays, as it does for a resident one: see [`Desktop::dismiss`].
     #[track_caller]
     pub fn click(&self, id: u32, action: &str) {
-        let owner = self.seen().shown.get(&id).cloned();
-        let owner = owner.unwrap_or_else(|| panic!("notification {id} isn't on the screen"));
+        let owner = self.owner(id);
         self.emit("clicking a notification", &owner, async |emitter| {
             FakeNotifications::activation_token(&emitter, id, &format!("token-{id}")).await?;
             FakeNotifications::action_invoked(&emitter, id, action).await

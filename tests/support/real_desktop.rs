@@ -19,6 +19,8 @@ const FIRST_ICON: (i32, i32) = (17, 584);
 /// The square around it, as ImageMagick writes it.
 const FIRST_ICON_AREA: &str = "24x24+5+572";
 
+/// Xfce's notification service.
+pub const XFCE_NOTIFICATIONS: &str = "xfce4-notifyd";
 /// Within the topmost notification, whatever its text.
 const POPUP: (i32, i32) = (860, 25);
 const TRAY: &str = "org.kde.StatusNotifierWatcher";
@@ -71,8 +73,17 @@ impl RealDesktop {
         Self::start_looking(&Look { dunst: DUNST, panel: PANEL, gtk: "" })
     }
 
+    /// With Xfce's notification service in dunst's place.
+    pub fn start_with_xfce_notifications() -> RealDesktop {
+        Self::start_all(&Look { dunst: DUNST, panel: PANEL, gtk: "" }, XFCE_NOTIFICATIONS)
+    }
+
     /// [`RealDesktop::start`] with another look.
     pub fn start_looking(look: &Look) -> RealDesktop {
+        Self::start_all(look, "dunst")
+    }
+
+    fn start_all(look: &Look, notifications: &str) -> RealDesktop {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let top = directory.path();
         let panel = "config/xfce4/xfconf/xfce-perchannel-xml";
@@ -95,8 +106,8 @@ impl RealDesktop {
         let start = |name: &str, arguments: &[&str], service: &str| {
             start_program(&client, top, &bus.address(), &display, name, arguments, service)
         };
-        let notifications = start("dunst", &[], "org.freedesktop.Notifications");
         let settings = start("xfconfd", &[], "org.xfce.Xfconf");
+        let notifications = start(notifications, &[], "org.freedesktop.Notifications");
         let panel = start("xfce4-panel", PANEL_ARGUMENTS, TRAY);
         RealDesktop {
             client,

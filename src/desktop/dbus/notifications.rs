@@ -1,18 +1,25 @@
 //! The notification service (Desktop Notifications Specification 1.3) and which of its ids are ours.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use zbus::Connection;
 use zbus::proxy::CacheProperties;
 use zbus::zvariant::Value;
 
-use super::PATIENCE;
+use super::{PATIENCE, disturb};
 use crate::desktop::icons::{Picture, mailknock};
 use crate::desktop::note::{Caps, Note, rendered};
 use crate::desktop::{ClosedBy, Slot};
 
 pub const SERVICE: &str = "org.freedesktop.Notifications";
+pub const PATH: &str = "/org/freedesktop/Notifications";
+/// Plasma takes no popup that says the same as the last one, taken less than a second ago.
+const TOO_SOON: &str = "org.freedesktop.Notifications.Error.ExcessNotificationGeneration";
+const SOON_ENOUGH: Duration = Duration::from_millis(1100);
+/// A summary changes at most four times a second, however much comes.
+const BETWEEN_CHANGES: Duration = Duration::from_millis(250);
 
 #[zbus::proxy(
     interface = "org.freedesktop.Notifications",
@@ -54,21 +61,45 @@ pub enum ShowError {
     Silent,
     /// This popup was refused.
     Refused(String),
+    /// It says the same as the one before it; it would be taken a little later.
+    TooSoon(String),
 }
 
 /// One life of the notification service: ids are forgotten with it.
 pub struct Popups {
     proxy: NotificationsProxy<'static>,
-    ids: HashMap<Slot, u32>,
+    shown: HashMap<Slot, Shown>,
     caps: Option<Caps>,
     /// A token comes just before the click that it is for.
     token: Option<(u32, String)>,
+    /// What came too soon.
+    later: Vec<Later>,
+}
+
+struct Shown {
+    id: u32,
+    at: Instant,
+}
+
+/// A popup that is not asked for yet.
+pub struct Later {
+    due: Instant,
+    pub slot: Slot,
+    pub note: Note,
+    pub attempt: Try,
+}
+
+/// Whether what comes too soon is tried again.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Try {
+    First,
+    Last,
 }
 
 impl Popups {
     pub async fn new(connection: &Connection) -> zbus::Result<Self> {
         let proxy = NotificationsProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
-        Ok(Self { proxy, ids: HashMap::new(), caps: None, token: None })
+        Ok(Self { proxy, shown: HashMap::new(), caps: None, token: None, later: Vec::new() })
     }
 
     pub fn proxy(&self) -> &NotificationsProxy<'static> {
@@ -77,12 +108,65 @@ impl Popups {
 
     /// A new service begins: nothing that we know of is on its screen.
     pub fn forget(&mut self) {
-        self.ids.clear();
+        self.shown.clear();
         self.caps = None;
         self.token = None;
+        self.forget_later();
+    }
+
+    /// What waits is void.
+    pub fn forget_later(&mut self) {
+        self.later.clear();
+    }
+
+    /// Whether the slot has a popup, on the screen or about to come there.
+    pub fn has(&self, slot: Slot) -> bool {
+        self.shown.contains_key(&slot) || self.waits(slot)
+    }
+
+    fn waits(&self, slot: Slot) -> bool {
+        self.later.iter().any(|later| later.slot == slot)
+    }
+
+    /// When the slot may change again, if that is not now.
+    pub fn may_change_at(&self, slot: Slot) -> Option<Instant> {
+        let due = self.shown.get(&slot)?.at + BETWEEN_CHANGES;
+        (due > Instant::now()).then_some(due)
+    }
+
+    /// What the service refused as a repeat gets one more try. Each in its own time: the next may be a repeat of it.
+    pub fn try_again(&mut self, slot: Slot, note: Note) {
+        let last = self.later.iter().filter(|later| later.attempt == Try::Last).map(|later| later.due).max();
+        let due = last.unwrap_or_else(Instant::now).max(Instant::now()) + SOON_ENOUGH;
+        self.later.push(Later { due, slot, note, attempt: Try::Last });
+    }
+
+    /// Shows it when it is due, in place of what waits for that already.
+    pub fn show_later(&mut self, due: Instant, slot: Slot, note: Note) {
+        self.stop_waiting(slot);
+        self.later.push(Later { due, slot, note, attempt: Try::First });
+    }
+
+    /// When the next of what waits is due.
+    pub fn later_at(&self) -> Option<Instant> {
+        self.later.iter().map(|later| later.due).min()
+    }
+
+    pub fn take_later(&mut self) -> Option<Later> {
+        let first = (0..self.later.len()).min_by_key(|at| self.later[*at].due)?;
+        Some(self.later.remove(first))
+    }
+
+    /// Says whether it waited.
+    pub fn stop_waiting(&mut self, slot: Slot) -> bool {
+        let waited = self.waits(slot);
+        self.later.retain(|later| later.slot != slot);
+        waited
     }
 
     pub async fn show(&mut self, slot: Slot, note: &Note) -> Result<(), ShowError> {
+        // This is newer than what waits.
+        self.stop_waiting(slot);
         let caps = match &self.caps {
             Some(caps) => caps.clone(),
             None => {
@@ -99,7 +183,21 @@ impl Popups {
         if note.icon.is_none() {
             hints.insert("image-data", image_data(mailknock()));
         }
-        let replaces = self.ids.get(&slot).copied().unwrap_or(0);
+        // Plasma writes it beside the program's name. (`x-kde-display-appname` would take that name's place.)
+        let account = note.account.as_deref().map(without_nul);
+        if let Some(account) = &account {
+            hints.insert("x-kde-origin-name", Value::from(account.as_str()));
+        }
+        match &rendered.sound {
+            Some(sound) if !disturb::is_on(self.proxy.inner().connection()).await? => {
+                hints.insert("sound-name", Value::from(sound.as_str()));
+            }
+            _ if caps.sound => {
+                hints.insert("suppress-sound", Value::from(true));
+            }
+            _ => {}
+        }
+        let replaces = self.shown.get(&slot).map_or(0, |shown| shown.id);
         let summary = without_nul(&rendered.summary);
         let body = without_nul(&rendered.body);
         let actions: Vec<&str> = rendered.actions.iter().map(String::as_str).collect();
@@ -107,14 +205,14 @@ impl Popups {
         let sent =
             self.proxy.notify("Mailknock", replaces, icon, &summary, &body, &actions, hints, rendered.expire_timeout);
         let id = answered(sent).await?;
-        self.ids.insert(slot, id);
+        self.shown.insert(slot, Shown { id, at: Instant::now() });
         Ok(())
     }
 
     /// Fails only where the service is silent.
     pub async fn withdraw(&mut self, slot: Slot) -> Result<(), ShowError> {
-        let Some(id) = self.ids.remove(&slot) else { return Ok(()) };
-        match answered(self.proxy.close_notification(id)).await {
+        let Some(shown) = self.shown.remove(&slot) else { return Ok(()) };
+        match answered(self.proxy.close_notification(shown.id)).await {
             Err(ShowError::Silent) => Err(ShowError::Silent),
             // One that is closed already is an error for some services and what we wanted for us.
             _ => Ok(()),
@@ -123,7 +221,7 @@ impl Popups {
 
     pub fn closed(&mut self, id: u32, reason: u32) -> Option<(Slot, ClosedBy)> {
         let slot = self.slot(id)?;
-        self.ids.remove(&slot);
+        self.shown.remove(&slot);
         let by = match reason {
             1 => ClosedBy::Expiry,
             2 => ClosedBy::User,
@@ -147,18 +245,21 @@ impl Popups {
     }
 
     fn slot(&self, id: u32) -> Option<Slot> {
-        self.ids.iter().find(|(_, known)| **known == id).map(|(slot, _)| *slot)
+        self.shown.iter().find(|(_, shown)| shown.id == id).map(|(slot, _)| *slot)
     }
 }
 
 /// The answer within the time we have for it.
-async fn answered<T>(call: impl Future<Output = zbus::Result<T>>) -> Result<T, ShowError> {
+pub async fn answered<T>(call: impl Future<Output = zbus::Result<T>>) -> Result<T, ShowError> {
     match timeout(PATIENCE, call).await {
         Err(_) => Err(ShowError::Silent),
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(zbus::Error::MethodError(name, text, _))) => {
             let absent = ["ServiceUnknown", "NameHasNoOwner", "NoReply", "TimedOut", "Spawn."];
             let why = text.unwrap_or_else(|| name.to_string());
+            if *name == TOO_SOON {
+                return Err(ShowError::TooSoon(why));
+            }
             match name.strip_prefix("org.freedesktop.DBus.Error.") {
                 Some(error) if absent.iter().any(|known| error.starts_with(known)) => {
                     Err(ShowError::ServiceAbsent(why))

@@ -2,15 +2,20 @@
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
 use zbus::Connection;
 use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
 
+use super::lock::{Lock, Lockers};
 use super::notifications::{
-    ActionInvokedStream, ActivationTokenStream, NotificationClosedStream, Popups, SERVICE, ShowError,
+    ActionInvokedStream, ActivationTokenStream, Later, NotificationClosedStream, Popups, SERVICE, ShowError, Try,
 };
 use super::tray::{Icon, Item};
+use super::{PATIENCE, Wishes, scope};
 use crate::desktop::menu::TrayView;
-use crate::desktop::{Availability, DesktopEvent, Request, Slot, Wanted};
+use crate::desktop::note::Note;
+use crate::desktop::{Availability, ClosedBy, DesktopEvent, Request, Slot, Wanted};
 
 pub const WATCHER: &str = "org.kde.StatusNotifierWatcher";
 
@@ -32,6 +37,12 @@ pub struct Session {
     /// A service that didn't answer is there again when this answers.
     revival: Option<tokio::task::JoinHandle<()>>,
     activatable: bool,
+    /// Whether there was a notification service at the start, before anybody is told.
+    at_first: Availability,
+    /// Where somebody wants to know whether the screen is locked.
+    lockers: Option<Lockers>,
+    /// What is asked of others without waiting for them.
+    errands: JoinSet<()>,
 }
 
 struct Signals {
@@ -44,7 +55,7 @@ struct Signals {
 
 impl Session {
     /// Connects and subscribes, before the first popup, so that no click is missed.
-    pub async fn open(wanted: Wanted, events: UnboundedSender<DesktopEvent>) -> zbus::Result<Self> {
+    pub async fn open(wanted: Wanted, events: UnboundedSender<DesktopEvent>, wishes: &Wishes) -> zbus::Result<Self> {
         let connection = Connection::session().await?;
         let popups = Popups::new(&connection).await?;
         let bus = DBusProxy::new(&connection).await?;
@@ -57,19 +68,43 @@ impl Session {
         };
         let running = bus.name_has_owner(SERVICE.try_into()?).await?;
         let activatable = bus.list_activatable_names().await?.iter().any(|name| name.as_str() == SERVICE);
-        let mut session =
-            Self { wanted, events, connection, popups, signals, icon: None, unanswered: 0, revival: None, activatable };
-        session.say_notifications(match running || activatable {
+        let at_first = match running || activatable {
             true => Availability::Here,
             false => Availability::Absent("no notification service".to_owned()),
-        });
-        Ok(session)
+        };
+        let lockers = match wishes.lock.is_wanted {
+            true => Some(Lockers::watch(&connection).await?),
+            false => None,
+        };
+        Ok(Self {
+            wanted,
+            events,
+            connection,
+            popups,
+            signals,
+            icon: None,
+            unanswered: 0,
+            revival: None,
+            activatable,
+            at_first,
+            lockers,
+            errands: JoinSet::new(),
+        })
     }
 
-    /// Carries until either side is gone. `view` is the last tray view, for this session and the next.
-    pub async fn run(mut self, requests: &mut UnboundedReceiver<Request>, view: &mut Option<TrayView>) -> Ended {
+    /// Carries until either side is gone. The wishes are for this session and the next.
+    pub async fn run(mut self, requests: &mut UnboundedReceiver<Request>, wishes: &mut Wishes) -> Ended {
+        let Wishes { view, lock } = wishes;
         self.show_icon(view.as_ref()).await;
+        // Before anything is shown. What was said on an earlier bus counts no more.
+        lock.forget();
+        if let Some(lockers) = &mut self.lockers {
+            lockers.settle(lock).await;
+        }
+        self.tell_lock(lock);
+        self.say_notifications(self.at_first.clone());
         let ended = loop {
+            let later_at = self.popups.later_at();
             // In this order: with a click a service sends a token, the click itself and often the popup's end, and what
             // arrived in three streams would otherwise be taken in any order.
             tokio::select! {
@@ -105,6 +140,13 @@ impl Session {
                         self.show_icon(view.as_ref()).await;
                     }
                 }
+                () = hear(&mut self.lockers, lock), if self.lockers.is_some() => self.tell_lock(lock),
+                () = sleep_until(later_at.unwrap_or_else(Instant::now)), if later_at.is_some() => {
+                    if let Some(Later { slot, note, attempt, .. }) = self.popups.take_later() {
+                        self.show(slot, note, attempt).await;
+                    }
+                }
+                Some(_) = self.errands.join_next() => {}
                 request = requests.recv() => match request {
                     None => break Ended::Closed,
                     Some(Request::Tray(newer)) => {
@@ -120,13 +162,39 @@ impl Session {
                     Some(Request::AbsenceKnown) => self.unanswered = self.unanswered.saturating_sub(1),
                     // Meant for a service that was there then. To ask the next one would show the mail twice, and to
                     // ask a silent one would hold up the icon.
-                    Some(Request::Show { .. } | Request::Withdraw { .. }) if self.unanswered > 0 => {}
-                    Some(Request::Show { slot, note }) => {
-                        let shown = self.popups.show(slot, &note).await;
-                        self.say_shown(slot, shown);
+                    Some(Request::Show { .. } | Request::Change { .. } | Request::Withdraw { .. })
+                        if self.unanswered > 0 => {}
+                    Some(Request::Show { slot, note }) => match self.popups.may_change_at(slot) {
+                        Some(due) => self.popups.show_later(due, slot, note),
+                        None => self.show(slot, note, Try::First).await,
+                    },
+                    Some(Request::Change { slot, note }) => {
+                        if self.popups.has(slot) {
+                            self.show(slot, note, Try::First).await;
+                        }
                     }
-                    Some(Request::Withdraw { slot }) => self.withdraw(slot).await,
-                    Some(Request::WatchLock(_)) => {}
+                    Some(Request::Withdraw { slot }) => {
+                        if self.popups.stop_waiting(slot) {
+                            // Somebody waits to hear what became of it.
+                            self.say(DesktopEvent::PopupClosed { slot, by: ClosedBy::Us });
+                        }
+                        self.withdraw(slot).await;
+                    }
+                    Some(Request::WatchLock(wanted)) => {
+                        lock.is_wanted = wanted;
+                        if wanted != self.lockers.is_some() {
+                            lock.forget();
+                            self.lockers = match wanted {
+                                false => None,
+                                true => match timeout(PATIENCE, Lockers::watch(&self.connection)).await {
+                                    Ok(Ok(lockers)) => Some(lockers),
+                                    _ => break Ended::BusLost,
+                                },
+                            };
+                            self.tell_lock(lock);
+                        }
+                    }
+                    Some(Request::Adopt { pid }) => drop(self.errands.spawn(scope::adopt(self.connection.clone(), pid))),
                     Some(Request::LookAgain) => {
                         if self.activatable && !self.is_silent() {
                             self.say_notifications(Availability::Here);
@@ -137,6 +205,14 @@ impl Session {
         };
         self.end().await;
         ended
+    }
+
+    /// Tells whether the screen is locked, where that has changed.
+    fn tell_lock(&self, lock: &mut Lock) {
+        let is_settled = self.lockers.as_ref().is_none_or(Lockers::are_settled);
+        if let Some(is_locked) = lock.change(is_settled) {
+            self.say(DesktopEvent::Locked(is_locked));
+        }
     }
 
     async fn show_icon(&mut self, view: Option<&TrayView>) {
@@ -169,7 +245,7 @@ impl Session {
             let bus = DBusProxy::new(&self.connection).await?;
             bus.name_has_owner(WATCHER.try_into()?).await.map_err(zbus::Error::from)
         };
-        matches!(tokio::time::timeout(super::PATIENCE, asked).await, Ok(Ok(true)))
+        matches!(timeout(PATIENCE, asked).await, Ok(Ok(true)))
     }
 
     fn service_changed(&mut self, has_owner: bool) {
@@ -183,10 +259,18 @@ impl Session {
         }
     }
 
-    fn say_shown(&mut self, slot: Slot, shown: Result<(), ShowError>) {
-        match shown {
+    async fn show(&mut self, slot: Slot, note: Note, attempt: Try) {
+        match self.popups.show(slot, &note).await {
             Ok(()) => self.say(DesktopEvent::PopupShown { slot }),
-            Err(ShowError::Refused(why)) => self.say(DesktopEvent::PopupFailed { slot, why }),
+            Err(ShowError::TooSoon(_)) if attempt == Try::First => {
+                // What is on the screen in its place may be what strangers are not to see.
+                self.withdraw(slot).await;
+                self.popups.try_again(slot, note);
+            }
+            Err(ShowError::Refused(why) | ShowError::TooSoon(why)) => {
+                self.withdraw(slot).await;
+                self.say(DesktopEvent::PopupFailed { slot, why });
+            }
             Err(ShowError::ServiceAbsent(why)) => self.say_notifications(Availability::Absent(why)),
             Err(ShowError::Silent) => self.fell_silent(),
         }
@@ -221,6 +305,9 @@ impl Session {
     }
 
     fn say_notifications(&mut self, availability: Availability) {
+        if let Availability::Absent(_) = availability {
+            self.popups.forget_later();
+        }
         if self.wanted.notifications {
             self.unanswered += u32::from(matches!(availability, Availability::Absent(_)));
             self.say(DesktopEvent::Notifications(availability));
@@ -236,9 +323,22 @@ impl Session {
         if let Some(revival) = self.revival {
             revival.abort();
         }
-        if let Some(icon) = self.icon {
-            icon.remove().await;
-        }
-        let _ = tokio::time::timeout(super::PATIENCE, self.connection.close()).await;
+        let mut errands = self.errands;
+        // Each has a deadline.
+        let errands = async { while errands.join_next().await.is_some() {} };
+        let icon = async {
+            if let Some(icon) = self.icon {
+                icon.remove().await;
+            }
+        };
+        futures_util::join!(errands, icon);
+        let _ = timeout(PATIENCE, self.connection.close()).await;
+    }
+}
+
+/// Returns when a locker has said something.
+async fn hear(lockers: &mut Option<Lockers>, lock: &mut Lock) {
+    if let Some(lockers) = lockers {
+        lockers.hear(lock).await;
     }
 }

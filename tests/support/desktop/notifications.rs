@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use zbus::fdo;
 use zbus::message::Header;
 use zbus::names::BusName;
 use zbus::object_server::SignalEmitter;
 use zbus::zvariant::OwnedValue;
+use zbus::{DBusError, fdo};
 
 pub const NAME: &str = "org.freedesktop.Notifications";
 pub const PATH: &str = "/org/freedesktop/Notifications";
@@ -60,9 +60,16 @@ pub enum Behaviour {
     Answer,
     /// Answers with an error.
     Refuse,
+    /// Answers with an error what says the same as the last one that it took, within a second, as Plasma does.
+    RefuseRepeats,
+    /// Answers as if everything were such a repeat.
+    RefuseAsRepeats,
     /// Takes the call and answers only when it behaves otherwise again, as a stopped process does.
     Hang,
 }
+
+/// Texts and actions.
+type Says = (String, String, Vec<String>);
 
 /// What the service was told. It outlives the service itself.
 #[derive(Debug, Default)]
@@ -72,6 +79,15 @@ pub struct Seen {
     /// What is on the screen, and which program put it there last, by its name on the bus.
     pub shown: BTreeMap<u32, String>,
     pub behaviour: Behaviour,
+    /// The texts of what was refused.
+    pub refused: Vec<String>,
+    /// What the last one that was taken says, and when it came.
+    last: Option<(Says, Instant)>,
+    /// Calls of `Notify` that are not answered yet.
+    pub hanging: usize,
+    /// Plasma's property, on services that have it, and how often it was asked for.
+    pub inhibited: Option<bool>,
+    pub asked_inhibited: usize,
     /// How many services there have been.
     lives: u32,
 }
@@ -89,6 +105,7 @@ impl FakeNotifications {
             let mut seen = seen.lock().expect("no test failed while it held this");
             seen.shown.clear();
             seen.behaviour = Behaviour::Answer;
+            seen.hanging = 0;
             seen.lives += 1;
             seen.lives
         };
@@ -108,11 +125,54 @@ impl FakeNotifications {
             match behaviour {
                 // What hung when the service ended is never answered, not even by the next one.
                 _ if life != self.life => std::future::pending().await,
-                Behaviour::Answer => return Ok(()),
+                Behaviour::Answer | Behaviour::RefuseRepeats | Behaviour::RefuseAsRepeats => return Ok(()),
                 Behaviour::Refuse => return Err(fdo::Error::Failed("not in the mood".to_owned())),
                 Behaviour::Hang => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         }
+    }
+}
+
+impl FakeNotifications {
+    /// What Plasma compares, to what it took last: `server_p.cpp` of its libnotificationmanager.
+    fn refuse_repeats(&self, summary: &str, body: &str, actions: &[String]) -> Result<(), Refusal> {
+        let mut seen = self.seen();
+        let says = (summary.to_owned(), body.to_owned(), actions.to_vec());
+        let is_repeat =
+            seen.last.as_ref().is_some_and(|(last, at)| *last == says && at.elapsed() < Duration::from_secs(1));
+        match seen.behaviour {
+            Behaviour::RefuseRepeats if !is_repeat => {}
+            Behaviour::RefuseRepeats | Behaviour::RefuseAsRepeats => {
+                seen.refused.push(summary.to_owned());
+                let why = "Created too many similar notifications in quick succession";
+                return Err(Refusal::ExcessNotificationGeneration(why.to_owned()));
+            }
+            _ => {}
+        }
+        seen.last = Some((says, Instant::now()));
+        Ok(())
+    }
+}
+
+#[derive(Debug, DBusError)]
+#[zbus(prefix = "org.freedesktop.Notifications.Error")]
+enum Refusal {
+    #[zbus(error)]
+    ZBus(zbus::Error),
+    Failed(String),
+    ExcessNotificationGeneration(String),
+}
+
+/// What dunst has beside the specification.
+pub struct FakeDunst {
+    pub paused: bool,
+}
+
+#[zbus::interface(name = "org.dunstproject.cmd0")]
+impl FakeDunst {
+    #[zbus(property, name = "paused")]
+    fn paused(&self) -> bool {
+        self.paused
     }
 }
 
@@ -130,8 +190,15 @@ impl FakeNotifications {
         hints: HashMap<String, OwnedValue>,
         timeout: i32,
         #[zbus(header)] header: Header<'_>,
-    ) -> fdo::Result<u32> {
-        self.behave().await?;
+    ) -> Result<u32, Refusal> {
+        self.seen().hanging += 1;
+        let taken = self.behave().await;
+        self.seen().hanging -= 1;
+        if let Err(error) = taken {
+            self.seen().refused.push(summary);
+            return Err(Refusal::Failed(error.to_string()));
+        }
+        self.refuse_repeats(&summary, &body, &actions)?;
         // dunst keeps an id it is asked to replace, even one it never gave.
         let id = if replaces_id == 0 { self.last_id + 1 } else { replaces_id };
         self.last_id = self.last_id.max(id);
@@ -164,6 +231,13 @@ impl FakeNotifications {
     async fn get_server_information(&self) -> fdo::Result<(String, String, String, String)> {
         self.behave().await?;
         Ok(("fake".to_owned(), "tests".to_owned(), "1".to_owned(), "1.2".to_owned()))
+    }
+
+    #[zbus(property)]
+    fn inhibited(&self) -> fdo::Result<bool> {
+        let mut seen = self.seen();
+        seen.asked_inhibited += 1;
+        seen.inhibited.ok_or_else(|| fdo::Error::InvalidArgs("no such property".to_owned()))
     }
 
     #[zbus(signal)]
