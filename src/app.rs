@@ -172,11 +172,10 @@ pub struct App {
     store: Store,
     dispatcher: Dispatcher,
     popups: Popups,
-    /// The screen is.
-    is_locked: bool,
+    locked: Locked,
     /// When the last input came.
     wall: Timestamp,
-    /// Whether we asked to be told of that.
+    /// Whether we asked the screen saver to tell of locks.
     lock_asked: bool,
     notifications: Option<Availability>,
     tray: Option<Availability>,
@@ -214,6 +213,13 @@ pub struct App {
     tray_shown: Option<(TrayView, Instant)>,
     tray_stale: bool,
     stopping: bool,
+}
+
+/// Who says that the screen is locked. On most desktops only one of them knows; it is when either says so.
+#[derive(Debug, Default)]
+struct Locked {
+    by_screen_saver: bool,
+    by_session: bool,
 }
 
 /// Messages that came since the user last looked.
@@ -268,7 +274,7 @@ impl App {
             wanted,
             store,
             popups: Popups::of(accounts),
-            is_locked: false,
+            locked: Locked::default(),
             wall: now.wall,
             lock_asked: false,
             notifications: None,
@@ -342,7 +348,7 @@ impl App {
         self.look_at_the_clock(now);
         self.announce(&mut effects);
         if !self.stopping {
-            self.watch_sleep(&mut effects);
+            self.watch_power(&mut effects);
             self.watch_lock(&mut effects);
             self.catch_up(now);
             let popups = self.popups_may();

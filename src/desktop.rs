@@ -1,4 +1,4 @@
-//! The desktop as the program sees it: popups, a tray icon with its menu, what people do with them, and sleep.
+//! The desktop as the program sees it: popups, a tray icon with its menu, what people do with them, sleep and locks.
 //!
 //! What is shown is worked out by pure functions here ([`note::rendered`], [`menu::menu`]); a backend only carries it.
 //! There is one for D-Bus (Linux, the BSDs); elsewhere the program runs without a desktop until its backend is there.
@@ -68,8 +68,9 @@ pub enum Request {
 /// What the program wants of the system's power management.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PowerRequest {
-    /// Whether to be told of sleep, and whether the system is to wait, for a moment, until we are ready for it.
-    Watch { sleep: bool, hold: bool },
+    /// Whether to be told of sleep, whether the system is to wait, for a moment, until we are ready for it, and whether
+    /// to be told when the session is locked.
+    Watch { sleep: bool, hold: bool, lock: bool },
     /// The answer to each [`DesktopEvent::AboutToSleep`].
     ReadyToSleep,
 }
@@ -101,8 +102,10 @@ pub enum DesktopEvent {
     TrayClicked {
         activation_token: Option<String>,
     },
-    /// The screen was locked, or unlocked.
+    /// The screen was locked, or unlocked, as the screen saver says.
     Locked(bool),
+    /// The same, as the power management says. Unlocked is also what it doesn't know, or isn't asked for.
+    SessionLocked(bool),
     /// The machine is about to sleep, and waits a moment until [`PowerRequest::ReadyToSleep`].
     AboutToSleep,
     /// The machine is awake again.

@@ -23,6 +23,7 @@ mod tray;
 mod autostart;
 mod recovery;
 mod sleep;
+mod lock_hint;
 mod control;
 mod reload;
 mod ends;

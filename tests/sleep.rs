@@ -13,7 +13,9 @@ use crate::support::require;
 use crate::support::wait::{EVENTUALLY, holds, wait_at_most, wait_until};
 
 /// A tunnel that never comes up; sleep waits for it all the same.
-const TUNNEL: &str = "[tunnel]\nhost = \"mail.invalid\"\nssh = \"false\"\n";
+const TUNNEL: &str = "listen = \"127.0.0.1:0\"\n[tunnel]\nhost = \"mail.invalid\"\nssh = \"false\"\n";
+/// Locks make no difference.
+const SHOW: &str = "[pause]\nwhen_locked = \"show\"\n";
 const DEBUG: &str = "[log]\nlevel = true\nmax_level = \"debug\"\n";
 
 /// A program that sleep waits for, started on this machine.
@@ -84,9 +86,10 @@ fn connection(bus: &UnixListener) -> Option<UnixStream> {
 }
 
 #[test]
-fn with_nothing_to_fetch_the_system_bus_is_left_alone() {
+fn with_nothing_to_fetch_and_nothing_to_hide_the_system_bus_is_left_alone() {
     let (bus, recipe) = silent_bus();
-    let daemon = recipe.config("[[handler]]\nnotify = true\n[[handler]]\nfetch = false\ncommand = \"true\"\n").start();
+    let config = format!("{SHOW}[[handler]]\nnotify = true\n[[handler]]\nfetch = false\ncommand = \"true\"\n");
+    let daemon = recipe.config(&config).start();
     push(&daemon);
     daemon.stop();
     assert!(connection(&bus).is_none());
@@ -95,11 +98,12 @@ fn with_nothing_to_fetch_the_system_bus_is_left_alone() {
 #[test]
 fn a_reload_begins_to_watch_sleep_and_leaves_off() {
     let (bus, recipe) = silent_bus();
-    let mut daemon = recipe.config("[[handler]]\nnotify = true\n").start();
-    daemon.recipe().write_config("[[handler]]\ncommand = \"true\"\n");
+    let nothing = format!("{SHOW}[[handler]]\nnotify = true\n");
+    let mut daemon = recipe.config(&nothing).start();
+    daemon.recipe().write_config(&format!("{SHOW}[[handler]]\ncommand = \"true\"\n"));
     let mut stream = wait_until("a connection to the system bus", || connection(&bus));
     let lines = daemon.log_length();
-    daemon.recipe().write_config("[[handler]]\nnotify = true\n");
+    daemon.recipe().write_config(&nothing);
     daemon.wait_log_after(lines, "configuration reloaded");
     stream.set_nonblocking(false).expect("it is a socket");
     stream.set_read_timeout(Some(EVENTUALLY)).expect("it is a socket");
@@ -210,7 +214,7 @@ fn a_logind_that_comes_late_is_found() {
     }
     let mut logind = Logind::absent();
     let mut daemon = start_with_tunnel(&logind);
-    daemon.wait_log("nobody tells of sleep: no logind");
+    daemon.wait_log("nobody tells of sleep or locks: no logind");
     logind.come();
     let inhibitor = logind.next_inhibitor();
     logind.prepare_for_sleep(true);
@@ -227,7 +231,7 @@ fn a_system_bus_that_comes_late_or_goes_is_found() {
     let mut logind = Logind::absent();
     logind.stop_bus();
     let mut daemon = start_with_tunnel(&logind);
-    daemon.wait_log("nobody tells of sleep: no system bus");
+    daemon.wait_log("nobody tells of sleep or locks: no system bus");
     logind.restart_bus();
     logind.come();
     for _ in 0..2 {
@@ -315,7 +319,7 @@ fn neither_a_frozen_logind_nor_a_frozen_bus_holds_up_the_end() {
 
     logind.bus().freeze();
     daemon = start_with_tunnel(&logind);
-    daemon.wait_log("nobody tells of sleep: the system bus does not answer");
+    daemon.wait_log("nobody tells of sleep or locks: the system bus does not answer");
     logind.bus().thaw();
     logind.next_inhibitor();
     daemon.stop();

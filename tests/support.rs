@@ -54,7 +54,8 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     let xfce = |part: &str| format!("/usr/lib/{}-linux-gnu/xfce4/{part}", std::env::consts::ARCH);
     let (xfconf, notifyd) = (xfce("xfconf"), xfce("notifyd"));
     let generators = "/usr/lib/systemd/user-generators";
-    let elsewhere = ["/usr/sbin", "/sbin", "/usr/lib/dovecot", "/usr/lib/cyrus/bin", generators, &xfconf, &notifyd];
+    let elsewhere =
+        ["/usr/sbin", "/sbin", "/lib/systemd", "/usr/lib/dovecot", "/usr/lib/cyrus/bin", generators, &xfconf, &notifyd];
     let elsewhere = elsewhere.map(PathBuf::from);
     let mut candidates = std::env::split_paths(&path).chain(elsewhere).map(|directory| directory.join(name));
     candidates.find(|file| file.is_file())

@@ -37,10 +37,11 @@ impl App {
                     self.open(entry, activation_token, effects);
                 }
             }
-            DesktopEvent::Locked(is_locked) => {
-                tracing::debug!("the screen is {}", if is_locked { "locked" } else { "unlocked" });
-                self.is_locked = is_locked;
-                self.cover(effects);
+            DesktopEvent::Locked(by_screen_saver) => {
+                self.lock_changed(Locked { by_screen_saver, ..self.locked }, effects);
+            }
+            DesktopEvent::SessionLocked(by_session) => {
+                self.lock_changed(Locked { by_session, ..self.locked }, effects);
             }
             DesktopEvent::AboutToSleep => self.about_to_sleep(effects),
             DesktopEvent::Resumed => self.awake(Duration::ZERO, now, effects),
@@ -159,15 +160,33 @@ impl App {
         self.announcement = Some(format!("{label} was not done: {why}"));
     }
 
+    fn lock_changed(&mut self, locked: Locked, effects: &mut Vec<Effect>) {
+        let was_locked = self.is_locked();
+        self.locked = locked;
+        if self.is_locked() != was_locked {
+            tracing::debug!("the screen is {}", if was_locked { "unlocked" } else { "locked" });
+            self.cover(effects);
+        }
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        self.locked.by_screen_saver || self.locked.by_session
+    }
+
     /// Covers what is on the screen while it is locked, if that is wanted.
     pub(super) fn cover(&mut self, effects: &mut Vec<Effect>) {
-        let is_covered = self.is_locked && self.config.pause.when_locked == WhenLocked::HideContent;
+        let is_covered = self.is_locked() && self.config.pause.when_locked == WhenLocked::HideContent;
         effects.extend(self.popups.cover(is_covered).into_iter().map(Effect::Desktop));
     }
 
-    /// Asks to be told of locks where that makes a difference.
+    /// Whether a locked screen makes a difference to us.
+    pub(super) fn minds_lock(&self) -> bool {
+        self.wanted.notifications && self.config.pause.when_locked != WhenLocked::Show
+    }
+
+    /// Asks the screen saver to tell of locks where that makes a difference.
     pub(super) fn watch_lock(&mut self, effects: &mut Vec<Effect>) {
-        let minds = self.wanted.notifications && self.config.pause.when_locked != WhenLocked::Show;
+        let minds = self.minds_lock();
         if std::mem::replace(&mut self.lock_asked, minds) != minds {
             effects.push(Effect::Desktop(Request::WatchLock(minds)));
         }

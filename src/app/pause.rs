@@ -67,7 +67,7 @@ impl App {
     }
 
     pub(super) fn popups_may(&self) -> PopupsMay {
-        if self.is_locked && self.config.pause.when_locked == WhenLocked::Hold {
+        if self.is_locked() && self.config.pause.when_locked == WhenLocked::Hold {
             return PopupsMay::Held;
         }
         match (&self.notifications, self.paused, self.quiet_until) {

@@ -412,7 +412,7 @@ fn the_machine_sleeps_when_all_connections_have_ended_and_not_before() {
         bench
             .effects
             .iter()
-            .any(|effect| matches!(effect, Effect::Power(PowerRequest::Watch { sleep: true, hold: true })))
+            .any(|effect| matches!(effect, Effect::Power(PowerRequest::Watch { sleep: true, hold: true, .. })))
     );
     bench.after(400);
     bench.desktop(DesktopEvent::AboutToSleep);
@@ -558,6 +558,62 @@ fn a_popup_that_is_withdrawn_before_it_is_shown_holds_up_nothing() {
     assert_eq!(bench.popups(), [""; 0], "one run after the other");
     bench.desktop(DesktopEvent::PopupClosed { slot: slot.expect("a popup"), by: ClosedBy::Us });
     assert_eq!(bench.popups(), ["Bob"]);
+}
+
+#[test]
+fn the_screen_is_unlocked_only_when_neither_the_screen_saver_nor_the_session_is_locked() {
+    let (screen_saver, session) = (DesktopEvent::Locked, DesktopEvent::SessionLocked);
+    for (first, second) in
+        [(screen_saver as fn(bool) -> DesktopEvent, session as fn(bool) -> DesktopEvent), (session, screen_saver)]
+    {
+        let mut bench = Bench::with_desktop("");
+        bench.desktop(first(true));
+        drop(bench.mail("Alice <a@example.org>"));
+        assert_eq!(bench.popups(), ["1 new message"]);
+        bench.desktop(second(true));
+        bench.desktop(first(false));
+        assert_eq!(bench.popups(), [""; 0], "nothing has changed");
+        drop(bench.mail("Bob <b@example.org>"));
+        assert_eq!(bench.popups(), ["1 new message"]);
+        bench.desktop(second(false));
+        assert_eq!(bench.popups(), ["Alice", "Bob"]);
+    }
+}
+
+#[test]
+fn locks_are_asked_for_on_both_buses_exactly_where_they_make_a_difference() {
+    /// What was asked since the last look: of the screen saver, and of the power management.
+    fn asked(bench: &mut Bench) -> (Vec<bool>, Vec<bool>) {
+        let effects = std::mem::take(&mut bench.effects);
+        let screen_saver = effects.iter().filter_map(|effect| match effect {
+            Effect::Desktop(Request::WatchLock(wanted)) => Some(*wanted),
+            _ => None,
+        });
+        let session = effects.iter().filter_map(|effect| match effect {
+            Effect::Power(PowerRequest::Watch { lock, .. }) => Some(*lock),
+            _ => None,
+        });
+        (screen_saver.collect(), session.collect())
+    }
+    let reload = |bench: &mut Bench, text: &str| {
+        let config = Arc::new(Config::parse("f", text).0.expect("it is right"));
+        bench.input(Input::Reloaded { config, warnings: Vec::new() });
+        asked(bench)
+    };
+    let show = "[pause]\nwhen_locked = \"show\"";
+    let mut bench = Bench::new("");
+    bench.input(Input::Deadline);
+    assert_eq!(asked(&mut bench), (vec![true], vec![true]));
+    assert_eq!(reload(&mut bench, "[pause]\nwhen_locked = \"hold\""), (vec![], vec![]));
+    assert_eq!(reload(&mut bench, show), (vec![false], vec![false]));
+    assert_eq!(reload(&mut bench, ""), (vec![true], vec![true]));
+
+    for (config, notifications) in [(show, true), ("", false)] {
+        let mut bench = Bench::new(config);
+        bench.app.wanted.notifications = notifications;
+        bench.input(Input::Deadline);
+        assert_eq!(asked(&mut bench), (vec![], vec![false]), "{config}");
+    }
 }
 
 #[test]

@@ -95,9 +95,10 @@ impl App {
         !self.config.tunnels.is_empty() || self.config.handlers.iter().any(|handler| handler.fetch)
     }
 
-    /// Asks to be told of the machine's sleep where that makes a difference.
-    pub(super) fn watch_sleep(&mut self, effects: &mut Vec<Effect>) {
-        let request = PowerRequest::Watch { sleep: self.minds_sleep(), hold: !self.config.tunnels.is_empty() };
+    /// Asks to be told of the machine's sleep, and of the session's locks, where that makes a difference.
+    pub(super) fn watch_power(&mut self, effects: &mut Vec<Effect>) {
+        let hold = !self.config.tunnels.is_empty();
+        let request = PowerRequest::Watch { sleep: self.minds_sleep(), hold, lock: self.minds_lock() };
         if self.power_asked.replace(request) != Some(request) {
             effects.push(Effect::Power(request));
         }

@@ -26,7 +26,7 @@ pub async fn carry(
     while requests.recv().await.is_some() {}
 }
 
-/// Nobody tells us of sleep.
+/// Nobody tells us of sleep or locks.
 pub async fn power(mut requests: mpsc::UnboundedReceiver<PowerRequest>, _events: mpsc::UnboundedSender<DesktopEvent>) {
     while requests.recv().await.is_some() {}
 }

@@ -2,7 +2,7 @@
 //!
 //! One life of the connection is a session; it ends with the bus, and a new one begins when there is a bus again.
 //! Every call to another program has a deadline: a frozen panel or notification service holds up nothing but itself.
-//! Sleep is told on the system bus, and has a connection of its own.
+//! Sleep and a session's locks are told on the system bus, and have a connection of their own.
 
 mod disturb;
 mod lock;

@@ -11,7 +11,7 @@ fn with_tunnel() -> Option<(LocalSshd, Daemon, String)> {
     }
     let recipe = Daemon::new();
     let server = LocalSshd::start(&recipe);
-    let recipe = recipe.config(&server.config());
+    let recipe = recipe.config(&format!("listen = \"127.0.0.1:0\"\n{}", server.config()));
     let name = format!("tunnel to {}", server.host());
     Some((server, recipe, name))
 }

@@ -242,10 +242,14 @@ pub async fn connect(address: &str) -> zbus::Connection {
 /// The builder, and not `object_server().at()` with a later `request_name`: that loses calls which arrive before the
 /// task that answers them has begun to listen (one start in a hundred on a busy machine).
 pub async fn serve(address: &str, name: &str, path: &str, object: impl Interface) -> zbus::Connection {
+    let builder = service(address, name).serve_at(path, object).expect("a valid path");
+    builder.build().await.expect("the bus accepts connections, and nobody else has the name")
+}
+
+/// [`serve`] for a service with several objects, which its caller adds.
+pub fn service<'a>(address: &str, name: &'a str) -> zbus::connection::Builder<'a> {
     let builder = zbus::connection::Builder::address(address).expect("a valid bus address");
-    let builder = builder.method_timeout(PATIENCE).name(name).expect("a valid name");
-    let connection = builder.serve_at(path, object).expect("a valid path").build().await;
-    connection.expect("the bus accepts connections, and nobody else has the name")
+    builder.method_timeout(PATIENCE).name(name).expect("a valid name")
 }
 
 async fn connect_with(address: &str, patience: Duration) -> zbus::Connection {

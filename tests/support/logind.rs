@@ -1,6 +1,6 @@
-//! A fake logind on a system bus of its own, which only says that the machine sleeps.
+//! A fake logind on a system bus of its own, which says that the machine sleeps and that the screen is locked.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io::PipeReader;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
@@ -10,15 +10,19 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use zbus::Connection;
+use zbus::names::InterfaceName;
 use zbus::object_server::SignalEmitter;
 use zbus::{fdo, zvariant};
 
 use super::bus::{self, Background, Bus, Client};
+use super::daemon;
 use super::desktop::Behaviour;
 use super::wait::{EVENTUALLY, holds, wait_at_most, wait_until};
 
 const NAME: &str = "org.freedesktop.login1";
 const PATH: &str = "/org/freedesktop/login1";
+/// The session of a program that was started by ssh: it has no screen.
+const TERMINAL: &str = "c0";
 
 /// A system bus with logind on it. Both can come and go while the program runs.
 pub struct Logind {
@@ -29,6 +33,20 @@ pub struct Logind {
     subscriptions: Option<(Client, Receiver<zbus::Message>)>,
     // Last: the connection above needs it until it is gone.
     background: Background,
+}
+
+/// Where a program was started, and so which session logind takes it to be in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// The user's systemd, as most desktops do it: no session at all.
+    #[default]
+    Service,
+    /// The session on the screen, while logind takes another for the user's display.
+    Screen,
+    /// ssh, while somebody is at the screen too.
+    Terminal,
+    /// logind knows neither the program nor its user: only `XDG_SESSION_ID` can say.
+    Elsewhere,
 }
 
 /// One call of `Inhibit` that was answered, and our end of what the program got.
@@ -47,6 +65,33 @@ struct Seen {
     calls: u32,
     behaviour: Behaviour,
     is_sleeping: bool,
+    origin: Origin,
+    /// How often somebody looked for a session.
+    looks: u32,
+    /// How many sessions there were on the screen; the last is there still, unless nobody is logged in.
+    logins: u32,
+    is_logged_in: bool,
+    is_locked: bool,
+}
+
+impl Seen {
+    /// The session on the screen.
+    fn screen(&self) -> Option<String> {
+        self.is_logged_in.then(|| format!("c{}", self.logins))
+    }
+}
+
+fn session_path(id: &str) -> zvariant::OwnedObjectPath {
+    zvariant::ObjectPath::try_from(format!("{PATH}/session/{id}")).expect("a valid path").into()
+}
+
+/// Whose programs and sessions all of this is about.
+fn user() -> u32 {
+    daemon::somebody().unwrap_or(rustix::process::getuid().as_raw())
+}
+
+fn user_path() -> zvariant::OwnedObjectPath {
+    zvariant::ObjectPath::try_from(format!("{PATH}/user/_{}", user())).expect("a valid path").into()
 }
 
 impl Logind {
@@ -60,7 +105,9 @@ impl Logind {
     pub fn absent() -> Logind {
         let bus = Bus::start();
         let background = Background::start();
-        let mut logind = Logind { bus, seen: Arc::default(), service: None, subscriptions: None, background };
+        let seen = Seen { logins: 1, is_logged_in: true, ..Seen::default() };
+        let seen = Arc::new(Mutex::new(seen));
+        let mut logind = Logind { bus, seen, service: None, subscriptions: None, background };
         logind.listen();
         logind
     }
@@ -89,14 +136,26 @@ impl Logind {
         self.subscriptions = Some((client, subscriptions));
     }
 
-    /// Starts logind, or starts it anew.
+    /// Starts logind, or starts it anew. It knows the sessions that there are, and whether the one on the screen is
+    /// locked.
     pub fn come(&mut self) {
         self.go();
         self.seen().is_sleeping = false;
-        let service = FakeLogind { seen: Arc::clone(&self.seen) };
+        let screen = self.seen().screen();
         let address = self.bus.address();
-        let start = bus::serve(&address, NAME, PATH, service);
-        self.service = Some(self.background.wait("starting logind", start));
+        let mut service = bus::service(&address, NAME)
+            .serve_at(PATH, FakeLogind { seen: Arc::clone(&self.seen) })
+            .and_then(|service| service.serve_at(user_path(), FakeUser { seen: Arc::clone(&self.seen) }))
+            .expect("valid paths");
+        for id in screen.into_iter().chain([TERMINAL.to_owned()]) {
+            service = service.serve_at(session_path(&id), self.session(&id)).expect("a valid path");
+        }
+        let service = self.background.wait("starting logind", service.build());
+        self.service = Some(service.expect("the bus accepts connections, and nobody else has the name"));
+    }
+
+    fn session(&self, id: &str) -> FakeSession {
+        FakeSession { id: id.to_owned(), seen: Arc::clone(&self.seen) }
     }
 
     /// Ends logind as a crash does.
@@ -130,6 +189,70 @@ impl Logind {
         self.seen().is_sleeping = start;
         let told = FakeLogind::prepare_for_sleep(&emitter, start);
         self.background.wait("telling of sleep", told).expect("the bus takes the signal");
+    }
+
+    /// From where programs ask from now on.
+    pub fn ask_from(&self, origin: Origin) {
+        self.seen().origin = origin;
+    }
+
+    /// Locks the screen, or unlocks it; a logind that isn't there tells nobody.
+    #[track_caller]
+    pub fn set_locked(&self, is_locked: bool) {
+        self.seen().is_locked = is_locked;
+        let id = self.seen().screen().expect("somebody is logged in");
+        let Some(connection) = &self.service else { return };
+        let emitter = SignalEmitter::new(connection, session_path(&id)).expect("a valid path");
+        let session = self.session(&id);
+        self.background.wait("telling of a lock", session.locked_hint_changed(&emitter)).expect("the bus takes it");
+    }
+
+    /// [`Logind::set_locked`] where the signal says that something changed, and not to what.
+    #[track_caller]
+    pub fn set_locked_silently(&self, is_locked: bool) {
+        self.seen().is_locked = is_locked;
+        let id = self.seen().screen().expect("somebody is logged in");
+        let connection = self.service.as_ref().expect("logind is running");
+        let emitter = SignalEmitter::new(connection, session_path(&id)).expect("a valid path");
+        let interface = InterfaceName::from_static_str_unchecked("org.freedesktop.login1.Session");
+        let told = fdo::Properties::properties_changed(&emitter, interface, HashMap::new(), (&["LockedHint"]).into());
+        self.background.wait("telling of a lock", told).expect("the bus takes it");
+    }
+
+    /// Ends the session on the screen.
+    #[track_caller]
+    pub fn log_out(&self) {
+        let id = self.seen().screen().expect("somebody is logged in");
+        (self.seen().is_logged_in, self.seen().is_locked) = (false, false);
+        let path = session_path(&id);
+        self.announce("a logout", async |connection, emitter| {
+            connection.object_server().remove::<FakeSession, _>(&path).await?;
+            FakeLogind::session_removed(&emitter, &id, path.as_ref()).await
+        });
+    }
+
+    /// Begins a session on the screen, another than before.
+    #[track_caller]
+    pub fn log_in(&self) {
+        self.seen().logins += 1;
+        self.seen().is_logged_in = true;
+        let id = self.seen().screen().expect("somebody is logged in");
+        let (path, session) = (session_path(&id), self.session(&id));
+        self.announce("a login", async |connection, emitter| {
+            connection.object_server().at(&path, session).await?;
+            FakeLogind::session_new(&emitter, &id, path.as_ref()).await
+        });
+    }
+
+    fn announce(&self, what: &str, send: impl AsyncFnOnce(&Connection, SignalEmitter<'_>) -> zbus::Result<()>) {
+        let connection = self.service.as_ref().expect("logind is running");
+        let emitter = SignalEmitter::new(connection, PATH).expect("a valid path");
+        self.background.wait(what, send(connection, emitter)).expect("the bus takes the signal");
+    }
+
+    /// How often somebody looked for the session, answered or not.
+    pub fn looks(&self) -> u32 {
+        self.seen().looks
     }
 
     /// The oldest inhibitor that no test has asked for yet; waits for it, also for programs that look for the bus at
@@ -191,13 +314,8 @@ struct FakeLogind {
 impl FakeLogind {
     async fn inhibit(&self, what: String, who: String, why: String, mode: String) -> fdo::Result<zvariant::OwnedFd> {
         self.seen().calls += 1;
-        while self.seen().behaviour == Behaviour::Hang {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        self.behave().await?;
         let mut seen = self.seen();
-        if seen.behaviour == Behaviour::Refuse {
-            return Err(fdo::Error::AccessDenied("not in the mood".to_owned()));
-        }
         if seen.is_sleeping {
             // logind's own words, from its announcement of sleep to that of the awakening.
             let why = "The operation inhibition has been requested for is already running";
@@ -208,12 +326,97 @@ impl FakeLogind {
         Ok(std::os::fd::OwnedFd::from(theirs).into())
     }
 
+    #[zbus(name = "GetSessionByPID")]
+    async fn get_session_by_pid(&self, pid: u32) -> fdo::Result<zvariant::OwnedObjectPath> {
+        self.seen().looks += 1;
+        self.behave().await?;
+        if pid != 0 {
+            return Err(fdo::Error::NotSupported("only whoever asks is looked for".to_owned()));
+        }
+        let seen = self.seen();
+        let session = match seen.origin {
+            Origin::Screen => seen.screen(),
+            Origin::Terminal => Some(TERMINAL.to_owned()),
+            Origin::Service | Origin::Elsewhere => None,
+        };
+        let none = || fdo::Error::Failed("Caller does not belong to any known session".to_owned());
+        session.map(|id| session_path(&id)).ok_or_else(none)
+    }
+
+    async fn get_session(&self, id: String) -> fdo::Result<zvariant::OwnedObjectPath> {
+        self.behave().await?;
+        let is_known = id == TERMINAL || self.seen().screen().is_some_and(|screen| screen == id);
+        is_known.then(|| session_path(&id)).ok_or_else(|| fdo::Error::Failed(format!("No session '{id}' known")))
+    }
+
+    async fn get_user(&self, uid: u32) -> fdo::Result<zvariant::OwnedObjectPath> {
+        self.behave().await?;
+        let is_known = uid == user() && self.seen().origin != Origin::Elsewhere;
+        let none = || fdo::Error::Failed(format!("User ID {uid} is not logged in or lingering"));
+        is_known.then(user_path).ok_or_else(none)
+    }
+
     #[zbus(signal)]
     async fn prepare_for_sleep(emitter: &SignalEmitter<'_>, start: bool) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn session_new(emitter: &SignalEmitter<'_>, id: &str, path: zvariant::ObjectPath<'_>) -> zbus::Result<()>;
+
+    #[zbus(signal)]
+    async fn session_removed(emitter: &SignalEmitter<'_>, id: &str, path: zvariant::ObjectPath<'_>)
+    -> zbus::Result<()>;
 }
 
 impl FakeLogind {
+    async fn behave(&self) -> fdo::Result<()> {
+        while self.seen().behaviour == Behaviour::Hang {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        match self.seen().behaviour {
+            Behaviour::Refuse => Err(fdo::Error::AccessDenied("not in the mood".to_owned())),
+            _ => Ok(()),
+        }
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().expect("no test failed while it held this")
+    }
+}
+
+struct FakeUser {
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[zbus::interface(name = "org.freedesktop.login1.User")]
+impl FakeUser {
+    #[zbus(property)]
+    fn display(&self) -> (String, zvariant::OwnedObjectPath) {
+        let seen = self.seen.lock().expect("no test failed while it held this");
+        let none = || (String::new(), zvariant::ObjectPath::from_static_str_unchecked("/").into());
+        let display = if seen.origin == Origin::Screen { Some(TERMINAL.to_owned()) } else { seen.screen() };
+        display.map_or_else(none, |id| (id.clone(), session_path(&id)))
+    }
+}
+
+struct FakeSession {
+    id: String,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[zbus::interface(name = "org.freedesktop.login1.Session")]
+impl FakeSession {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn id(&self) -> String {
+        self.id.clone()
+    }
+
+    #[zbus(property)]
+    fn r#type(&self) -> &str {
+        if self.id == TERMINAL { "tty" } else { "wayland" }
+    }
+
+    #[zbus(property)]
+    fn locked_hint(&self) -> bool {
+        self.id != TERMINAL && self.seen.lock().expect("no test failed while it held this").is_locked
     }
 }

@@ -158,7 +158,7 @@ impl Link {
         let is_so = || holds(self.told().last().is_some_and(|tunnel| tunnel["state"] == state));
         wait_at_most(limit, &format!("the tunnel to be {state}"), || self.log(), is_so);
         let line = format!("Tunnel to {}: {state} since ", self.sshd.host());
-        self.tray().wait_menu(|labels| labels.iter().any(|label| label.starts_with(&line)));
+        self.tray().wait_menu(|labels| labels.iter().any(|label| label.trim_start_matches("⚠ ").starts_with(&line)));
         Instant::now()
     }
 
@@ -166,9 +166,10 @@ impl Link {
     #[track_caller]
     pub fn wait_down(&self) -> Instant {
         let then = self.wait_state("down", KNOWN);
-        let problem = format!("⚠ Tunnel to {}: down since ", self.sshd.host());
         let tray = self.tray();
-        tray.wait_menu(|labels| labels.iter().any(|label| label.starts_with(&problem)));
+        let labels = tray.labels();
+        let problems: Vec<&String> = labels.iter().filter(|label| label.starts_with('⚠')).collect();
+        assert!(matches!(problems[..], [one] if one.contains("Tunnel to ")), "once: {labels:#?}");
         *self.icon_of_a_problem.borrow_mut() = Some(tray.icon());
         then
     }

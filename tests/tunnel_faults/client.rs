@@ -204,7 +204,9 @@ impl Client {
         let is_told = |seen: &Value| holds(seen["tunnels"].as_array().is_some_and(|tunnels| tunnels.iter().any(is_so)));
         self.wait_seen(&format!("{title} to be {state}"), is_told);
         let line = format!("{title}: {state} since ");
-        self.desktop.tray().wait_menu(|labels| labels.iter().any(|label| label.starts_with(&line)));
+        self.desktop
+            .tray()
+            .wait_menu(|labels| labels.iter().any(|label| label.trim_start_matches("⚠ ").starts_with(&line)));
     }
 
     /// Waits until neither status nor tray know of a tunnel.

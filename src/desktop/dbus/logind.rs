@@ -1,15 +1,18 @@
-//! Sleep and awakening, as logind (`org.freedesktop.login1`) tells of them on the system bus.
+//! Sleep, awakening and locks, as logind (`org.freedesktop.login1`) tells of them on the system bus.
 //!
 //! That bus is left alone until somebody wants to know. Who is to be waited for holds a delay inhibitor: logind lets the
 //! machine sleep once all of these are given up, or after its `InhibitDelayMaxSec`, 5 s by default.
+
+mod lock_hint;
 
 use std::future::{Future, pending};
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 
 use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, once};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, zvariant};
@@ -31,8 +34,19 @@ trait Manager {
     /// A machine that runs without logind is not made to start it.
     #[zbus(no_autostart)]
     fn inhibit(&self, what: &str, who: &str, why: &str, mode: &str) -> zbus::Result<zvariant::OwnedFd>;
+    /// Of the process; 0 is whoever asks.
+    #[zbus(name = "GetSessionByPID", no_autostart)]
+    fn get_session_by_pid(&self, process: u32) -> zbus::Result<zvariant::OwnedObjectPath>;
+    #[zbus(no_autostart)]
+    fn get_session(&self, id: &str) -> zbus::Result<zvariant::OwnedObjectPath>;
+    #[zbus(no_autostart)]
+    fn get_user(&self, user: u32) -> zbus::Result<zvariant::OwnedObjectPath>;
     #[zbus(signal)]
     fn prepare_for_sleep(&self, start: bool) -> zbus::Result<()>;
+    #[zbus(signal)]
+    fn session_new(&self, id: &str, session: zvariant::ObjectPath<'_>) -> zbus::Result<()>;
+    #[zbus(signal)]
+    fn session_removed(&self, id: &str, session: zvariant::ObjectPath<'_>) -> zbus::Result<()>;
 }
 
 /// What the program wants at the moment.
@@ -41,8 +55,10 @@ enum Wish {
     /// To end.
     Closed,
     Nothing,
-    Sleep {
+    Watch {
+        sleep: bool,
         hold: bool,
+        lock: bool,
     },
 }
 
@@ -50,14 +66,14 @@ impl Wish {
     fn hear(&mut self, request: Option<PowerRequest>) {
         *self = match request {
             None => Self::Closed,
-            Some(PowerRequest::Watch { sleep: true, hold }) => Self::Sleep { hold },
-            Some(PowerRequest::Watch { sleep: false, .. }) => Self::Nothing,
+            Some(PowerRequest::Watch { sleep: false, lock: false, .. }) => Self::Nothing,
+            Some(PowerRequest::Watch { sleep, hold, lock }) => Self::Watch { sleep, hold: sleep && hold, lock },
             Some(PowerRequest::ReadyToSleep) => *self,
         };
     }
 }
 
-/// Tells of sleep whenever that is wanted, until the sender of the requests is gone.
+/// Tells of sleep and locks whenever that is wanted, until the sender of the requests is gone.
 pub async fn power(mut requests: UnboundedReceiver<PowerRequest>, events: UnboundedSender<DesktopEvent>) {
     let mut wish = Wish::Nothing;
     let mut attempt = 0;
@@ -69,18 +85,18 @@ pub async fn power(mut requests: UnboundedReceiver<PowerRequest>, events: Unboun
                 wish.hear(requests.recv().await);
                 continue;
             }
-            Wish::Sleep { .. } => {}
+            Wish::Watch { .. } => {}
         }
         let tried_at = Instant::now();
         match meanwhile(open(&events), &mut wish, &mut requests).await {
             Some(Ok(watch)) => {
                 attempt = 0;
                 watch.run(&mut wish, &mut requests).await;
-                if matches!(wish, Wish::Sleep { .. }) {
-                    tracing::debug!("nobody tells of sleep: the system bus is gone");
+                if matches!(wish, Wish::Watch { .. }) {
+                    tracing::debug!("nobody tells of sleep or locks: the system bus is gone");
                 }
             }
-            Some(Err(why)) if attempt == 0 => tracing::debug!("nobody tells of sleep: {why}"),
+            Some(Err(why)) if attempt == 0 => tracing::debug!("nobody tells of sleep or locks: {why}"),
             Some(Err(_)) | None => {}
         }
         attempt += 1;
@@ -89,14 +105,14 @@ pub async fn power(mut requests: UnboundedReceiver<PowerRequest>, events: Unboun
     }
 }
 
-/// Does some work that is for watching sleep; leaves it, with none, when that is no longer wanted.
+/// Does some work that is for watching; leaves it, with none, when that is no longer wanted.
 async fn meanwhile<T>(
     work: impl Future<Output = T>,
     wish: &mut Wish,
     requests: &mut UnboundedReceiver<PowerRequest>,
 ) -> Option<T> {
     let mut work = pin!(work);
-    while let Wish::Sleep { .. } = wish {
+    while let Wish::Watch { .. } = wish {
         tokio::select! {
             done = &mut work => return Some(done),
             request = requests.recv() => wish.hear(request),
@@ -133,6 +149,10 @@ struct Watch {
     wants_inhibitor: bool,
     inhibitor: Option<OwnedFd>,
     taking: Option<Pin<Box<dyn Future<Output = Option<OwnedFd>> + Send>>>,
+    wants_lock: bool,
+    /// As the program was told.
+    is_locked: bool,
+    hints: Option<BoxStream<'static, bool>>,
 }
 
 impl Watch {
@@ -144,7 +164,7 @@ impl Watch {
         let sleep = logind.receive_prepare_for_sleep().await?;
         let logind_is_here = bus.name_has_owner(SERVICE.try_into()?).await?;
         if !logind_is_here {
-            tracing::debug!("nobody tells of sleep: no logind");
+            tracing::debug!("nobody tells of sleep or locks: no logind");
         }
         Ok(Self {
             events,
@@ -157,13 +177,20 @@ impl Watch {
             wants_inhibitor: false,
             inhibitor: None,
             taking: None,
+            wants_lock: false,
+            is_locked: false,
+            hints: None,
         })
     }
 
     /// Watches until the bus is gone or nobody wants to know any more.
     async fn run(mut self, wish: &mut Wish, requests: &mut UnboundedReceiver<PowerRequest>) {
-        while let Wish::Sleep { hold } = *wish {
+        while let Wish::Watch { sleep, hold, lock } = *wish {
+            if !sleep {
+                self.nobody_tells_of_waking();
+            }
             self.want_inhibitor(hold);
+            self.want_lock(lock);
             // In this order: a new logind is known before what it says.
             tokio::select! {
                 biased;
@@ -182,10 +209,12 @@ impl Watch {
                 Some(signal) = self.sleep.next() => {
                     let Ok(arguments) = signal.args() else { continue };
                     match arguments.start {
+                        _ if !sleep => {}
                         true => self.about_to_sleep(),
                         false => self.resumed(),
                     }
                 }
+                Some(is_locked) = next_hint(&mut self.hints), if self.hints.is_some() => self.locked(is_locked),
                 inhibitor = taken(&mut self.taking), if self.taking.is_some() => {
                     self.taking = None;
                     // It takes the place of an older one, which ends only now.
@@ -194,6 +223,44 @@ impl Watch {
             }
         }
         self.end().await;
+    }
+
+    fn want_lock(&mut self, wanted: bool) {
+        if wanted == self.wants_lock {
+            return;
+        }
+        self.wants_lock = wanted;
+        match wanted {
+            true => self.listen_for_locks(),
+            false => self.leave_locks(),
+        }
+    }
+
+    fn listen_for_locks(&mut self) {
+        if !self.wants_lock {
+            return;
+        }
+        self.hints = Some(match self.logind_is_here {
+            true => lock_hint::hints(self.logind.clone()),
+            // One that restarts is back at once, and meanwhile nobody has unlocked the screen.
+            false => once(async {
+                sleep(PATIENCE).await;
+                false
+            })
+            .boxed(),
+        });
+    }
+
+    fn leave_locks(&mut self) {
+        self.hints = None;
+        self.locked(false);
+    }
+
+    fn locked(&mut self, is_locked: bool) {
+        if is_locked != self.is_locked {
+            self.is_locked = is_locked;
+            self.say(DesktopEvent::SessionLocked(is_locked));
+        }
     }
 
     fn want_inhibitor(&mut self, wanted: bool) {
@@ -252,6 +319,7 @@ impl Watch {
         self.taking = None;
         self.nobody_tells_of_waking();
         self.take();
+        self.listen_for_locks();
     }
 
     /// Who was told of sleep must not wait for ever.
@@ -270,8 +338,13 @@ impl Watch {
     async fn end(mut self) {
         self.give_up();
         self.nobody_tells_of_waking();
+        self.leave_locks();
         let _ = timeout(PATIENCE, self.connection.close()).await;
     }
+}
+
+async fn next_hint(hints: &mut Option<BoxStream<'static, bool>>) -> Option<bool> {
+    hints.as_mut()?.next().await
 }
 
 async fn taken<T>(taking: &mut Option<Pin<Box<dyn Future<Output = Option<T>> + Send>>>) -> Option<T> {
