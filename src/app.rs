@@ -29,7 +29,7 @@ use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, PowerRequest,
 use crate::dispatcher::{Dispatcher, Popups as PopupsMay, Start, last_run};
 use crate::event::{EntryId, Event, EventKind};
 use crate::handler::notify::{what, who};
-use crate::handler::{Act, Batch, Handler, Kind, Told, Trigger, field};
+use crate::handler::{Act, Batch, Handler, Kind, Told, Trigger, exact_field};
 use crate::listener::{Knock, Taken};
 use crate::popups::{Mode, Popups};
 use crate::problem::{EACH_TIME, Problem};
@@ -89,6 +89,7 @@ pub enum Input {
     Tried(oneshot::Sender<Reply>),
     /// A button's command is over.
     ButtonEnded {
+        entry: EntryId,
         label: String,
         ended: Ended,
     },
@@ -138,6 +139,7 @@ pub enum Effect {
     },
     /// Do what a popup's button says.
     Button {
+        entry: EntryId,
         label: String,
         words: Vec<String>,
         activation_token: Option<String>,
@@ -335,7 +337,7 @@ impl App {
             }
             Input::Read { id, read } => self.message_read(id, read, now, &mut effects),
             Input::Tunnel { name, standing } => self.tunnel_is(name, standing, now, &mut effects),
-            Input::ButtonEnded { label, ended } => self.button_ended(&label, &ended),
+            Input::ButtonEnded { entry, label, ended } => self.button_ended(entry, &label, &ended),
             Input::Tried(reply) => effects.push(Effect::Reply(reply, Reply::status(self.status_json()))),
             Input::Autostart(told) => self.autostart_is(told),
             Input::Slept(slept) => self.awake(slept, now, &mut effects),

@@ -113,15 +113,18 @@ impl Dispatcher {
         renamed
     }
 
-    /// Asks every handler that a fetch is for, or the one named, to run now; one that runs is joined.
+    /// Asks every handler that a fetch is for, or the one named, to run now. A person joins one that runs.
     pub fn fetch(&mut self, name: Option<&str>, trigger: Trigger) {
         for lane in &mut self.lanes {
             let is_wanted = match name {
                 Some(name) => *lane.handler.name == *name && lane.handler.is_command(),
                 None => lane.handler.fetch,
             };
-            if is_wanted && lane.running.is_none() {
-                lane.fetch_wanted.get_or_insert(trigger);
+            match trigger {
+                // What runs may have begun before what was missed came, and may hang.
+                Trigger::Resume if is_wanted => drop(lane.fetch_wanted.get_or_insert(trigger)),
+                _ if is_wanted && lane.running.is_none() => lane.fetch_wanted = Some(trigger),
+                _ => {}
             }
         }
     }

@@ -91,6 +91,15 @@ fn bare_message_id(told: &str) -> Option<String> {
     (id.len() <= MAX).then(|| id.to_owned())
 }
 
+/// What a field holds for a program, which finds nothing by a name that was made fit to be read.
+pub fn exact_field(event: &Event, name: &str) -> Option<String> {
+    match name {
+        "user" => Some(event.user.clone()).filter(|user| !user.is_empty()),
+        "folder" => event.folder.clone().filter(|folder| !folder.is_empty()),
+        _ => field(event, name),
+    }
+}
+
 /// A handler as configured.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Handler {

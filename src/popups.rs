@@ -120,12 +120,7 @@ impl Popups {
                 }
             }
         }
-        while self.alive.len() > MAX_ALIVE
-            && let Some((oldest, _)) = self.alive.pop_first()
-        {
-            self.forget(oldest);
-            changes.withdraw(oldest);
-        }
+        self.make_room(&mut changes);
         self.bursts.retain(|_, burst| burst.is_going_on(now));
         self.requests(changes, Some(now))
     }
@@ -176,9 +171,9 @@ impl Popups {
     }
 
     /// What a button of a popup does, and to which message.
-    pub fn action(&self, slot: Slot, button: usize) -> Option<(&Action, &Event)> {
+    pub fn action(&self, slot: Slot, button: usize) -> Option<(&Action, EntryId, &Event)> {
         let about = self.alive.get(&slot)?.about.as_ref()?;
-        Some((about.actions.get(button)?, &about.event))
+        Some((about.actions.get(button)?, about.entry, &about.event))
     }
 
     fn present_together(&mut self, notify: &Notify, entries: &[Entry], changes: &mut Changes) {
@@ -265,7 +260,7 @@ impl Popups {
     }
 
     /// A popup about ourselves; its icon is one that no handler can set.
-    pub fn announce(&mut self, text: &str) -> Request {
+    pub fn announce(&mut self, text: &str) -> Vec<Request> {
         let note = Note {
             summary: "Mailknock".to_owned(),
             body: crate::mime::paragraph(text),
@@ -279,7 +274,21 @@ impl Popups {
             cover: None,
         };
         let slot = self.new_slot(note.clone(), None);
-        Request::Show { slot, note }
+        let mut changes = Changes::default();
+        self.make_room(&mut changes);
+        let mut requests = self.requests(changes, None);
+        requests.push(Request::Show { slot, note });
+        requests
+    }
+
+    /// No more than a screen can hold: the oldest go.
+    fn make_room(&mut self, changes: &mut Changes) {
+        while self.alive.len() > MAX_ALIVE
+            && let Some((oldest, _)) = self.alive.pop_first()
+        {
+            self.forget(oldest);
+            changes.withdraw(oldest);
+        }
     }
 
     /// The popup is gone; gives the entry that it was about.
@@ -588,7 +597,7 @@ mod tests {
         let entry = screen.entry("INBOX");
         let requests = screen.popups.present(&notify, &screen.handler.clone(), &[entry], Mode::Each, screen.begin);
         assert_eq!(shown(requests)[0].1.buttons, ["X"]);
-        let (action, event) = screen.popups.action(Slot(1), 0).expect("the button is there");
+        let (action, _, event) = screen.popups.action(Slot(1), 0).expect("the button is there");
         assert_eq!((action.label.as_str(), event.folder.as_deref()), ("X", Some("INBOX")));
         assert!(screen.popups.action(Slot(1), 1).is_none() && screen.popups.action(Slot(2), 0).is_none());
         screen.popups.closed(Slot(1));

@@ -486,6 +486,19 @@ impl Store {
         }
     }
 
+    /// Something else was done about an entry, by a person's click.
+    pub fn note(&mut self, id: EntryId, what: &str, outcome: &str) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.deliveries.retain(|delivery| &*delivery.handler != what);
+        entry.deliveries.push(Delivery {
+            handler: what.into(),
+            state: DeliveryState::Finished(outcome.to_owned()),
+            crashes: 0,
+            redelivered: false,
+        });
+        self.changes.push(Change::Routed { id, deliveries: entry.deliveries.clone() });
+    }
+
     /// Handlers that are no more: what waits for them is finished.
     pub fn drop_handlers(&mut self, is_known: impl Fn(&str) -> bool) {
         let gone: Vec<Arc<str>> = self.waiting.keys().filter(|handler| !is_known(handler)).cloned().collect();

@@ -151,7 +151,8 @@ impl Template {
             };
             let Some(value) = lookup(name) else { return Ok(None) };
             match quoting {
-                Quoting::Bare | Quoting::Url if at == 0 && value.starts_with('-') => {
+                // Also where it is quoted for a shell: the program that this starts reads it as an option all the same.
+                _ if at == 0 && value.starts_with('-') => {
                     return Err(Refused::LooksLikeOption { field: name.clone() });
                 }
                 Quoting::Bare => word.push_str(&value.replace('\0', "")),
@@ -264,33 +265,37 @@ fn read_by_an_interpreter(program: &str, arguments: &[Template]) -> Option<Strin
     };
     let mut words = std::iter::once(program).chain(arguments.iter().map(Template::source));
     let interpreter = words.find_map(|word| {
-        let name = word.rsplit(['/', '\\']).next().unwrap_or(word);
-        let bare = name.strip_suffix(".exe").unwrap_or(name).trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let name = bare_name(word);
+        let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
         INTERPRETERS.contains(&bare).then(|| name.to_owned())
     })?;
     (interpreter.contains("awk") || arguments.iter().any(evaluates)).then_some(interpreter)
 }
 
+/// A program's name without its directory.
+fn bare_name(program: &str) -> &str {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
+    name.strip_suffix(".exe").unwrap_or(name)
+}
+
 /// Whether the program, or one that it starts, reads its arguments as a script.
 fn read_by_a_shell(program: &str, arguments: &[Template]) -> bool {
-    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
-    let name = name.strip_suffix(".exe").unwrap_or(name);
-    match name {
-        "ssh" | "su" | "xargs" | "powershell" | "pwsh" => return true,
-        _ => {}
+    let reads_arguments = |name: &str| matches!(name, "ssh" | "su" | "xargs" | "powershell" | "pwsh");
+    let name = bare_name(program);
+    if reads_arguments(name) {
+        return true;
     }
     let is_option = |word: &Template, letter: char| {
         word.source.starts_with('-') && !word.source.starts_with("--") && word.source.contains(letter)
     };
     // `env sh -c`, `nice bash -lc` and the like: any word may be the shell.
     let shell = std::iter::once(name).chain(arguments.iter().map(Template::source)).any(|word| {
-        let word = word.rsplit('/').next().unwrap_or(word);
         matches!(
-            word,
+            bare_name(word),
             "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "csh" | "tcsh" | "busybox" | "cmd"
         )
     });
-    let nested = arguments.iter().any(|word| matches!(word.source(), "ssh" | "su" | "xargs" | "powershell" | "pwsh"));
+    let nested = arguments.iter().map(Template::source).map(bare_name).any(reads_arguments);
     nested
         || (shell && arguments.iter().any(|word| is_option(word, 'c') || word.source.eq_ignore_ascii_case("/c")))
         || arguments.iter().any(|word| matches!(word.source(), "-e" | "--eval"))
@@ -368,6 +373,8 @@ mod tests {
             "env FOO=1 sh -c {folder}",
             "su -c {folder} me",
             "nice ssh mail {folder}",
+            "timeout 5 /usr/bin/ssh mail x {folder}",
+            "env /bin/su -c {folder} me",
             "perl -e {folder}",
             "xargs {folder}",
             "perl -e {folder:url}",
@@ -377,6 +384,8 @@ mod tests {
         }
         let command = CommandTemplate::parse("ssh mail x {folder:sh}", KNOWN).unwrap();
         assert_eq!(command.fill(&lookup).unwrap()[3], r"'it'\''s $(x)'");
+        let option = |_: &str| Some("-oProxyCommand=x".to_owned());
+        assert!(matches!(command.fill(&option), Err(Refused::LooksLikeOption { .. })));
         let control = |_: &str| Some("a\nb".to_owned());
         assert!(matches!(command.fill(&control), Err(Refused::ControlCharacters { .. })));
     }

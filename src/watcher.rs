@@ -1,4 +1,4 @@
-//! Notices that the configuration's file has changed, however an editor changes it: written in place, renamed over,
+//! Notices that a file has changed, the configuration's or a socket's, however an editor changes it: written in place, renamed over,
 //! deleted and made again, a symlink pointed elsewhere. No polling: directories are watched, and the file is looked at
 //! when something happens in one of them.
 
@@ -77,7 +77,8 @@ mod linux {
                     match watch(&watched) {
                         Ok(stream) => self.events = Some(Events { stream, watched }),
                         Err(error) => {
-                            tracing::warn!("the configuration is not watched for changes: {error}");
+                            let file = crate::paths::display(&self.file);
+                            tracing::warn!("{file} is not watched for changes: {error}");
                             return std::future::pending().await;
                         }
                     }

@@ -74,9 +74,6 @@ impl App {
         if waiting.is_empty() {
             return effects.push(Effect::Reply(reply, Reply::failed("no handler fetches; add a command handler")));
         }
-        if names.is_empty() {
-            self.catch_up.fetched();
-        }
         waiting.iter().for_each(|name| self.dispatcher.fetch(Some(name), Trigger::Fetch));
         self.fetchers.push(Fetcher { waiting, runs: Vec::new(), reply });
     }
@@ -110,7 +107,8 @@ impl App {
 
     fn in_words(&self) -> String {
         let status = self.status();
-        let line = crate::desktop::menu::tooltip(&status);
+        // Not the newest mail: strangers may look.
+        let line = crate::desktop::menu::tooltip(&Status { recent: Vec::new(), ..status });
         match self.listening.is_empty() {
             true => format!("{line}\nIt listens to nothing."),
             false => format!("{line}\nIt listens on {}.", self.listening.join(", ")),
@@ -138,6 +136,7 @@ impl App {
         self.tunnels.extend(foreign);
         self.popups.call(config.accounts.clone());
         self.config = config;
+        self.tunnels_changed(effects);
         self.cover(effects);
     }
 
@@ -180,7 +179,7 @@ impl App {
         if self.notifications == Some(Availability::Here)
             && let Some(text) = self.announcement.take()
         {
-            effects.push(Effect::Desktop(self.popups.announce(&text)));
+            effects.extend(self.popups.announce(&text).into_iter().map(Effect::Desktop));
         }
     }
 }

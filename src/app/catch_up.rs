@@ -9,12 +9,16 @@ const BETWEEN: Duration = Duration::from_secs(5 * 60);
 /// After a sleep the network needs a moment.
 const AWAKENING: Duration = Duration::from_secs(5);
 
+/// An awakening so soon after another, with no word of a sleep in between, is the same.
+const SAME_SLEEP: Duration = Duration::from_secs(60);
+
 #[derive(Debug, Default)]
 pub struct CatchUp {
     last: Option<Instant>,
     wanted_at: Option<Instant>,
     /// The machine slept, and no tunnel has been up since.
     after_sleep: bool,
+    woke_at: Option<Instant>,
 }
 
 impl CatchUp {
@@ -28,6 +32,10 @@ impl CatchUp {
     /// The machine is awake; it slept so long, as far as that is known. Where there are tunnels, they tell when the
     /// network is there.
     pub fn awake(&mut self, slept: Duration, has_tunnels: bool, now: Instant) {
+        // The kernel and the session may both tell of one sleep.
+        if self.woke_at.replace(now).is_some_and(|then| now.duration_since(then) < SAME_SLEEP) {
+            return;
+        }
         // Our clock stands still in sleep.
         self.last = self.last.and_then(|last| last.checked_sub(slept));
         match has_tunnels {
@@ -36,13 +44,13 @@ impl CatchUp {
         }
     }
 
-    fn want(&mut self, at: Instant) {
-        self.wanted_at.get_or_insert(at);
+    /// The machine is about to sleep: its next awakening is another one.
+    pub fn falls_asleep(&mut self) {
+        self.woke_at = None;
     }
 
-    /// Somebody fetched.
-    pub fn fetched(&mut self) {
-        self.wanted_at = None;
+    fn want(&mut self, at: Instant) {
+        self.wanted_at.get_or_insert(at);
     }
 
     pub fn due(&self) -> Option<Instant> {
@@ -121,11 +129,15 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_made_up_for_that_somebody_has_fetched() {
+    fn of_a_sleep_that_is_told_twice_one_fetch_comes() {
         let now = Instant::now();
         let mut catch_up = CatchUp::default();
-        catch_up.tunnel_up(None, now);
-        catch_up.fetched();
-        assert!(!catch_up.take(now));
+        catch_up.awake(seconds(3600), false, now);
+        assert!(catch_up.take(now + AWAKENING));
+        catch_up.awake(seconds(0), false, now + seconds(10));
+        assert_eq!(catch_up.due(), None);
+        catch_up.falls_asleep();
+        catch_up.awake(seconds(0), false, now + seconds(20));
+        assert!(catch_up.due().is_some(), "it slept again");
     }
 }

@@ -101,9 +101,6 @@ impl App {
         if name.is_none() && !self.config.handlers.iter().any(|handler| handler.fetch) {
             return self.open(None, activation_token, effects);
         }
-        if name.is_none() {
-            self.catch_up.fetched();
-        }
         self.dispatcher.fetch(name, Trigger::Fetch);
     }
 
@@ -117,7 +114,7 @@ impl App {
         };
         let lookup = |name: &str| match name {
             "account" => account?.label.clone(),
-            name => entry.and_then(|entry| field(&entry.event, name)),
+            name => entry.and_then(|entry| exact_field(&entry.event, name)),
         };
         let words = match command {
             None => None,
@@ -134,28 +131,29 @@ impl App {
 
     /// Does what a popup's button is for, once: the popup goes with the click.
     fn button(&mut self, slot: Slot, button: usize, activation_token: Option<String>, effects: &mut Vec<Effect>) {
-        let Some((action, event)) = self.popups.action(slot, button) else { return };
+        let Some((action, entry, event)) = self.popups.action(slot, button) else { return };
         let label = action.label.clone();
         let lookup = |name: &str| match name {
             "account" => self.config.accounts.label(&event.user).map(str::to_owned),
-            name => field(event, name),
+            name => exact_field(event, name),
         };
         match action.command.fill(&lookup) {
-            Ok(words) => effects.push(Effect::Button { label, words, activation_token }),
-            Err(refused) => self.button_failed(&label, &refused.to_string()),
+            Ok(words) => effects.push(Effect::Button { entry, label, words, activation_token }),
+            Err(refused) => self.button_failed(entry, &label, &refused.to_string()),
         }
     }
 
-    pub(super) fn button_ended(&mut self, label: &str, ended: &Ended) {
+    pub(super) fn button_ended(&mut self, entry: EntryId, label: &str, ended: &Ended) {
         match (ended.exit.is_success(), last_line(ended)) {
-            (true, _) => tracing::info!("`{label}`: done"),
-            (false, line) if line.is_empty() => self.button_failed(label, &ended.exit.to_string()),
-            (false, line) => self.button_failed(label, &format!("{}: {line}", ended.exit)),
+            (true, _) => self.store.note(entry, &button_name(label), "done"),
+            (false, line) if line.is_empty() => self.button_failed(entry, label, &ended.exit.to_string()),
+            (false, line) => self.button_failed(entry, label, &format!("{}: {line}", ended.exit)),
         }
     }
 
     /// Somebody clicked and waits for something to happen.
-    fn button_failed(&mut self, label: &str, why: &str) {
+    fn button_failed(&mut self, entry: EntryId, label: &str, why: &str) {
+        self.store.note(entry, &button_name(label), why);
         tracing::warn!(target: EACH_TIME, "`{label}` was not done: {why}");
         self.announcement = Some(format!("{label} was not done: {why}"));
     }
@@ -215,4 +213,9 @@ impl App {
             self.finish_if_answered(run, outcome, now);
         }
     }
+}
+
+/// As what a button stands on record beside the handlers.
+fn button_name(label: &str) -> String {
+    format!("button {label}")
 }

@@ -27,6 +27,7 @@ use crate::config::{Config, Pass};
 use crate::control::Instance;
 use crate::control::{self, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
+use crate::event::EntryId;
 use crate::listener::{Doors, Knock};
 use crate::problem::{EACH_TIME, Problem};
 use crate::process::{self, Ended, GroupId, Job};
@@ -157,6 +158,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     let warnings = if listening.is_some() { options.problems.as_slice() } else { &[] };
     let mut app = App::new(config.clone(), options.config_file.clone(), warnings, wanted, loaded, Now::read());
     app.stands_with(options.standing);
+    let has_home = options.config_file.is_some();
     let mut session = Session {
         app,
         config,
@@ -184,7 +186,8 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         stopping,
         stopped,
         reader: Reader::new(read),
-        tunnels: Tunnels::new(news),
+        // A session without a configuration of its own has no business with what others keep up.
+        tunnels: Tunnels::new(news, has_home),
         tried,
     };
     session.stand();
@@ -218,7 +221,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 Some(input) => input,
                 None => continue,
             },
-            Some(Ok((label, ended))) = session.buttons.join_next() => Input::ButtonEnded { label, ended },
+            Some(Ok((entry, label, ended))) = session.buttons.join_next() => Input::ButtonEnded { entry, label, ended },
             Some(ask) = asks.recv() => Input::Ask(ask),
             Some(signal) = signals.recv() => match signal {
                 Signal::Stop => Input::Stop,
@@ -263,15 +266,28 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     }
 
     watching.shutdown().await;
-    // Before the listener: what is at the tunnel's end must be ours as long as it stands.
-    session.tunnels.end().await;
-    let mut leaving = session.listening.take().map(|listening| Box::pin(listening.close()));
+    let (tunnels, listening) = (session.tunnels.end(), session.listening.take());
+    let mut leaving = Some(Box::pin(async move {
+        // Before the listener: what is at the tunnel's end must be ours as long as it stands.
+        tunnels.await;
+        if let Some(listening) = listening {
+            listening.close().await;
+        }
+    }));
     let farewell = async {
-        while leaving.is_some() || !session.runs.is_empty() || !session.obtaining.is_empty() {
+        while leaving.is_some()
+            || !session.runs.is_empty()
+            || !session.buttons.is_empty()
+            || !session.obtaining.is_empty()
+        {
             tokio::select! {
                 Some(knock) = knocks.recv() => session.turn([Input::Knock(knock)]),
                 Some(ended) = session.runs.join_next() => session.turn(finished(ended)),
                 Some(_) = session.obtaining.join_next() => {}
+                Some(ended) = session.buttons.join_next() => {
+                    let ended = ended.ok().map(|(entry, label, ended)| Input::ButtonEnded { entry, label, ended });
+                    session.turn(ended);
+                }
                 () = closed(leaving.as_mut()), if leaving.is_some() => leaving = None,
                 // A second signal is at once: what still runs is killed below.
                 Some(Signal::Stop) = signals.recv() => break,
@@ -360,7 +376,7 @@ struct Session {
     link: Link,
     runs: JoinSet<(RunId, Ended)>,
     /// Of buttons, with their labels.
-    buttons: JoinSet<(String, Ended)>,
+    buttons: JoinSet<(EntryId, String, Ended)>,
     started: mpsc::UnboundedSender<(RunId, GroupId)>,
     record: Option<Record>,
     tidying: Option<Tidying>,
@@ -559,12 +575,12 @@ impl Session {
                 }
             }
             Effect::Reply(reply, answer) => drop(reply.send(answer)),
-            Effect::Button { label, words, activation_token } => {
+            Effect::Button { entry, label, words, activation_token } => {
                 let mut job = Job { timeout: BUTTON_TIMEOUT, ..Job::new(words) };
                 let token = activation_token.iter().flat_map(|token| ACTIVATION.map(|name| (name, token)));
                 job.environment = token.map(|(name, token)| (name, Some(token.into()))).collect();
                 let stopped = self.stopped.clone();
-                self.buttons.spawn(async move { (label, process::run(job, |_| {}, stopped).await) });
+                self.buttons.spawn(async move { (entry, label, process::run(job, |_| {}, stopped).await) });
             }
             Effect::HoldTunnels => self.tunnels.hold(),
             Effect::WakeTunnels => self.tunnels.wake(),

@@ -515,7 +515,9 @@ fn a_button_does_what_it_says_once_and_a_failure_is_told() {
         stderr: "no such mailbox\n".into(),
         left_behind: false,
     };
-    bench.input(Input::ButtonEnded { label: "Mark read".into(), ended });
+    let entry = bench.app.store.recent().next().expect("it was accepted").id;
+    bench.input(Input::ButtonEnded { entry, label: "Mark read".into(), ended });
+    assert_eq!(bench.fates()[1], "button Mark read: Finished(\"exit 1: no such mailbox\")", "it is on record");
     let told = bench.effects.iter().any(|effect| {
         matches!(effect, Effect::Desktop(Request::Show { note, .. }) if note.body.contains("exit 1: no such mailbox"))
     });

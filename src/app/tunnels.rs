@@ -62,8 +62,17 @@ impl App {
 
     pub(super) fn about_to_sleep(&mut self, effects: &mut Vec<Effect>) {
         self.is_falling_asleep = true;
+        self.catch_up.falls_asleep();
         effects.push(Effect::HoldTunnels);
         self.may_sleep(effects);
+    }
+
+    /// Tunnels have come and gone: those that came end as well before the machine sleeps.
+    pub(super) fn tunnels_changed(&mut self, effects: &mut Vec<Effect>) {
+        if self.is_falling_asleep {
+            effects.push(Effect::HoldTunnels);
+            self.may_sleep(effects);
+        }
     }
 
     /// Lets the machine sleep when all connections to its servers have ended.

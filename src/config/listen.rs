@@ -161,6 +161,10 @@ impl Config {
             Some("it has no `[auth]` any more")
         } else if !now.iter().all(was_exposed) {
             Some("`listen` can be reached from more machines")
+        } else if self.listen.iter().any(|address| address.tcp().is_some())
+            && other.listen.iter().all(|address| address.tcp().is_none())
+        {
+            Some("`listen` can be reached by other users of this machine")
         } else if !now.is_empty() && self.tls.is_none() && other.tls.is_some() {
             Some("it has no `[tls]` any more")
         } else if !self.allow.iter().all(is_covered) {
@@ -243,5 +247,7 @@ mod tests {
         check(&exposed("[\"10.0.0.1:1\", \"10.0.0.2:1\"]", ""), &exposed("\"10.0.0.1:1\"", ""), true);
         check(&exposed("\"10.0.0.1:1\"", ""), &exposed("\"10.0.0.1:1\"", TLS), true);
         check("listen = [\"127.0.0.1:7\", \"unix:/x\"]", "", false);
+        check("", "listen = \"unix:/x\"", true);
+        check("listen = \"unix:/y\"", "listen = \"unix:/x\"", false);
     }
 }

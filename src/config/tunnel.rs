@@ -37,10 +37,7 @@ impl Tunnel {
         let host = table.parsed("host", parse_host);
         let remote = table.get("remote").map_or(Some(Self::REMOTE), |value| read_remote(&value));
         let ssh = table.get("ssh").map_or(Some("ssh".to_owned()), |value| read_program(&value));
-        let options = table.get("options").and_then(|value| match value.is_list() {
-            true => value.strings(),
-            false => value.command(),
-        });
+        let options = table.get("options").and_then(|value| read_options(&value));
         Some(Self { host: host?, remote: remote?, ssh: ssh?, options: options.unwrap_or_default() })
     }
 }
@@ -90,6 +87,43 @@ fn parse_host(text: &str) -> Result<String, String> {
         }
         _ => Ok(text.to_owned()),
     }
+}
+
+fn read_options(value: &Value<'_, '_>) -> Option<Vec<String>> {
+    let words = if value.is_list() { value.strings()? } else { value.command()? };
+    match words.iter().enumerate().find_map(|(at, word)| forbidden(word, at.checked_sub(1).map(|at| &*words[at]))) {
+        Some((flag, why)) => {
+            value.fail(Problem::error(format!("`tunnel.options`: `-{flag}` {why}")).suggest("take it out"))
+        }
+        None => Some(words),
+    }
+}
+
+/// Flags that no `-o` of ours overrules, and that would take the tunnel away from us.
+fn forbidden(word: &str, before: Option<&str>) -> Option<(char, &'static str)> {
+    /// Those that take an argument, which may be the next word (ssh(1)).
+    const WITH_ARGUMENT: &str = "BbcDEeFIiJLlmOoPpQRSWw";
+    let takes_the_next = |word: &str| {
+        let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty() && !flags.starts_with('-'));
+        flags.is_some_and(|flags| flags.find(|flag| WITH_ARGUMENT.contains(flag)) == Some(flags.len() - 1))
+    };
+    if before.is_some_and(takes_the_next) {
+        return None;
+    }
+    let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-'))?;
+    for flag in flags.chars() {
+        match flag {
+            'f' => return Some((flag, "sends ssh where nobody ends it any more")),
+            'M' | 'S' | 'O' => return Some((flag, "shares the connection with others, who can end it or keep it")),
+            'A' => return Some((flag, "lends your keys to the mail server")),
+            'X' | 'Y' => return Some((flag, "lets the mail server draw on your screen")),
+            'q' => return Some((flag, "keeps to itself why there is no tunnel")),
+            'W' | 'G' | 'Q' | 'V' => return Some((flag, "makes no tunnel")),
+            _ if WITH_ARGUMENT.contains(flag) => return None,
+            _ => {}
+        }
+    }
+    None
 }
 
 fn read_remote(value: &Value<'_, '_>) -> Option<SocketAddr> {
@@ -167,6 +201,14 @@ mod tests {
         check("[tunnel]\nhost = \"m\"\nremote = \"127.0.0.1:0\"", "has no port");
         check("[tunnel]\nhost = \"m\"\nremote = \"unix:/run/x\"", "is a socket");
         check("[tunnel]\nhost = \"m\"\nssh = \"\"", "`tunnel.ssh` is empty");
+        for (options, flag) in
+            [("-f", 'f'), ("-4Af", 'A'), ("-p 22 -M", 'M'), ("-S /x", 'S'), ("-X", 'X'), ("-vq", 'q')]
+        {
+            check(&format!("[tunnel]\nhost = \"m\"\noptions = \"{options}\""), &format!("`tunnel.options`: `-{flag}`"));
+        }
+        for options in ["-p 2222 -i ~/.ssh/Af", "-i -f", "-4C -o ForwardAgent=no", "-l fMA", "-lfMA -J jump"] {
+            good(&format!("{AUTH}[tunnel]\nhost = \"m\"\noptions = \"{options}\""));
+        }
         check("[tunnel]\nhost = \"m\"\nremote = \"0.0.0.0:7\"", "can be reached from other machines");
         check("[[tunnel]]\nhost = \"m\"\n[[tunnel]]\nhost = \"m\"", "two tunnels to `m` end at 127.0.0.1:12525");
         assert!(problems("tunnel = 5")[0].contains("`tunnel`"));

@@ -124,12 +124,10 @@ pub fn judge(head: &Parts, peer: Option<IpAddr>, proven: Option<bool>, rules: &R
     let (methods, target): (&[Method], _) = match path {
         "/healthz" => (&[Method::GET, Method::HEAD], Some(Target::Alive)),
         _ if path == rules.endpoint => (&[Method::PUT, Method::POST], None),
-        _ if path.starts_with(PROBE) => {
-            (&[Method::GET], Some(Target::Probe { nonce: path.trim_start_matches(PROBE).to_owned() }))
-        }
-        _ => {
-            return Err(nothing_here(rules));
-        }
+        _ => match path.strip_prefix(PROBE) {
+            Some(nonce) => (&[Method::GET, Method::HEAD], Some(Target::Probe { nonce: nonce.to_owned() })),
+            None => return Err(nothing_here(rules)),
+        },
     };
     if !methods.contains(&head.method) {
         let allowed = if target.is_none() { "PUT, POST" } else { "GET, HEAD" };

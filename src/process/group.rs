@@ -1,5 +1,6 @@
 //! Process groups, and processes told apart from later ones with the same number.
 
+#[cfg(unix)]
 use super::{GRACE_AT_EXIT, Group, LOOK_AGAIN};
 
 /// A process group, told apart from a later one with the same number.

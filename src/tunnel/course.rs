@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::probe::Lost;
+
 /// The wait after ssh's first failure, and the longest; each is twice the one before, then cut by chance.
 const MIN_WAIT: Duration = Duration::from_secs(2);
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -14,6 +16,11 @@ const FIRST_PROBES: Duration = Duration::from_millis(100);
 const ANXIOUS_PROBES: Duration = Duration::from_secs(5);
 /// ssh has so long to connect; somebody may have to touch a key.
 const MAX_CONNECTING: Duration = Duration::from_secs(60);
+/// So long a way that is there may carry nothing before that is told: the other end is not ready at once.
+const READY: Duration = Duration::from_secs(10);
+/// A way that never carried anything of ours may carry the mail server's all the same: a server can forbid our probes
+/// alone.
+const MAX_DOUBT: Duration = Duration::from_secs(600);
 /// ssh itself gives a dead connection up after a minute, with its fourth question. One that it holds to be alive, though
 /// nothing comes through, is begun anew.
 const MAX_SILENCE: Duration = Duration::from_secs(60);
@@ -60,6 +67,8 @@ pub struct Course {
     failures: u32,
     pace: Duration,
     is_held: bool,
+    /// Why nothing came through a way that is there.
+    lost: Option<String>,
     /// After a sleep that nobody announced: a connection that does not answer at once is begun anew.
     is_doubtful: bool,
 }
@@ -88,6 +97,7 @@ impl Course {
             failures: 0,
             pace: FIRST_PROBES,
             is_held: false,
+            lost: None,
             is_doubtful: false,
         }
     }
@@ -110,7 +120,12 @@ impl Course {
                 self.standing = Standing::Asleep;
                 return Next::Wait(None);
             }
-            Ssh::Running { since } if self.up_since.is_none() && now >= since + MAX_CONNECTING => return self.end(),
+            Ssh::Running { since } if self.up_since.is_none() => {
+                let limit = if self.lost.is_some() { MAX_DOUBT } else { MAX_CONNECTING };
+                if now >= since + limit {
+                    return self.end();
+                }
+            }
             Ssh::Running { .. }
                 if self.silent_since.is_some_and(|since| self.is_doubtful || now >= since + MAX_SILENCE) =>
             {
@@ -141,7 +156,7 @@ impl Course {
     }
 
     /// Whether something came through, or why not.
-    pub fn probed(&mut self, result: Result<(), String>, now: Instant) {
+    pub fn probed(&mut self, result: Result<(), Lost>, now: Instant) {
         self.is_probing = false;
         match (result, self.up_since) {
             (Ok(()), _) => {
@@ -153,27 +168,34 @@ impl Course {
                 (self.worked_at, self.silent_since, self.is_doubtful) = (Some(now), None, false);
                 self.due = Some(now + BETWEEN_PROBES);
             }
-            // It has not been there yet: ssh is still busy.
-            (Err(_), None) if self.ssh != Ssh::Foreign => {
+            // It has not been there yet: ssh is still busy, or the way leads elsewhere.
+            (Err(lost), None) if self.ssh != Ssh::Foreign => {
+                if let Lost::Why(why) = lost {
+                    if matches!(self.ssh, Ssh::Running { since } if now >= since + READY) {
+                        self.standing = Standing::Down(why.clone());
+                    }
+                    self.lost = Some(why);
+                }
                 self.pace = (self.pace * 2).min(ANXIOUS_PROBES);
                 self.due = Some(now + self.pace);
             }
-            (Err(why), _) => {
+            (Err(lost), _) => {
                 // A way of ours is begun anew before long. Somebody else's may stay dead for days.
                 let is_long = self.ssh == Ssh::Foreign && self.silent_since.is_some();
                 self.pace = if is_long { (self.pace * 2).min(BETWEEN_PROBES) } else { ANXIOUS_PROBES };
                 self.silent_since.get_or_insert(now);
-                self.standing = Standing::Down(why);
+                self.standing = Standing::Down(lost.in_words());
                 self.due = Some(now + self.pace);
             }
         }
     }
 
-    /// ssh has ended, and said why. `chance` is between 0 and 1.
-    pub fn ended(&mut self, why: String, chance: f64, now: Instant) {
+    /// ssh has ended, and said why; something that is known to be a reason, or just its end. `chance` is between 0 and 1.
+    pub fn ended(&mut self, why: String, is_reason: bool, chance: f64, now: Instant) {
         let was_ending = self.ssh == Ssh::Ending;
         let did_well = self.up_since.is_some_and(|since| now.saturating_duration_since(since) >= DID_WELL);
         let was_doubtful = self.is_doubtful;
+        let lost = self.lost.take();
         self.ssh = Ssh::Absent;
         self.is_probing = false;
         (self.up_since, self.silent_since, self.is_doubtful) = (None, None, false);
@@ -183,11 +205,13 @@ impl Course {
             return;
         }
         self.failures = if did_well || was_doubtful { 1 } else { self.failures + 1 };
-        // What it says when we end it is not why.
-        match (&self.standing, was_ending) {
-            (Standing::Down(_), true) => {}
-            (_, true) => self.standing = Standing::Down("nothing came through".to_owned()),
+        // What it says when we end it is seldom why.
+        match (&self.standing, was_ending && !is_reason) {
             (_, false) => self.standing = Standing::Down(why),
+            (Standing::Down(_), true) => {}
+            (_, true) => {
+                self.standing = Standing::Down(lost.unwrap_or_else(|| "nothing came through".to_owned()));
+            }
         }
         self.due = Some(now + if was_doubtful { Duration::ZERO } else { self.wait(chance) });
     }
@@ -285,12 +309,17 @@ mod tests {
         }
 
         fn probe(&mut self, came_through: bool) {
-            let result = if came_through { Ok(()) } else { Err("no answer".to_owned()) };
+            let result = if came_through { Ok(()) } else { Err(Lost::Why("no answer".to_owned())) };
             self.course.probed(result, self.now);
         }
 
+        /// ssh is busy yet.
+        fn probe_nothing(&mut self) {
+            self.course.probed(Err(Lost::NoWay), self.now);
+        }
+
         fn end(&mut self, why: &str) {
-            self.course.ended(why.to_owned(), 1.0, self.now);
+            self.course.ended(why.to_owned(), false, 1.0, self.now);
         }
     }
 
@@ -299,7 +328,7 @@ mod tests {
         let mut ride = Ride::begin();
         for _ in 0..5 {
             assert_eq!(ride.pass_until_next(), Next::Probe);
-            ride.probe(false);
+            ride.probe_nothing();
             assert_eq!(ride.course.standing, Standing::Connecting);
         }
         assert_eq!(ride.pass_until_next(), Next::Probe);
@@ -343,11 +372,25 @@ mod tests {
         let mut ride = Ride::begin();
         let began = ride.now;
         while ride.pass_until_next() == Next::Probe {
-            ride.probe(false);
+            ride.probe_nothing();
         }
-        assert!(ride.now >= began + MAX_CONNECTING);
+        assert!((MAX_CONNECTING..=MAX_CONNECTING + ANXIOUS_PROBES).contains(&(ride.now - began)));
         ride.end("");
         assert_eq!(ride.course.standing, Standing::Down("nothing came through".into()));
+    }
+
+    #[test]
+    fn a_way_that_never_carried_anything_says_why_and_is_left_to_those_whom_it_may_carry() {
+        let mut ride = Ride::begin();
+        let began = ride.now;
+        while ride.pass_until_next() == Next::Probe {
+            ride.probe(false);
+            let is_told = ride.course.standing == Standing::Down("no answer".into());
+            assert_eq!(is_told, ride.now >= began + READY);
+        }
+        assert!(ride.now >= began + MAX_DOUBT);
+        ride.course.ended("forbidden; see there".into(), true, 1.0, ride.now);
+        assert_eq!(ride.course.standing, Standing::Down("forbidden; see there".into()), "ssh knew it better");
     }
 
     #[test]
@@ -362,7 +405,7 @@ mod tests {
             waits.push((ride.now - ended).as_secs());
         }
         assert_eq!(waits, [2, 4, 8, 16, 32, 60, 60, 60]);
-        ride.course.ended("refused".into(), 0.0, ride.now);
+        ride.course.ended("refused".into(), false, 0.0, ride.now);
         assert_eq!(ride.next(), Next::Wait(Some(ride.now + seconds(30))));
     }
 

@@ -84,7 +84,7 @@ impl<T: Fn(Option<Standing>)> Line<T> {
                 }
                 result = settled(&mut probing), if probing.is_some() => {
                     probing = None;
-                    self.course.probed(result.map_err(Lost::in_words), Instant::now());
+                    self.course.probed(result, Instant::now());
                     self.looked();
                 }
                 Some(order) = orders.recv() => self.take(order),
@@ -120,7 +120,7 @@ impl<T: Fn(Option<Standing>)> Line<T> {
                     probing = None;
                     let is_dead = matches!(result, Err(Lost::NoWay | Lost::Refused));
                     let is_there = result != Err(Lost::NoWay);
-                    self.course.probed(result.map_err(Lost::in_words), Instant::now());
+                    self.course.probed(result, Instant::now());
                     if is_dead {
                         // Nothing will change until the socket is another.
                         self.course.rest();
@@ -145,7 +145,8 @@ impl<T: Fn(Option<Standing>)> Line<T> {
     fn ssh_ended(&mut self, ended: &Ended, config: &Config) {
         let why = words::explain(&ended.stderr, &ended.exit.to_string(), &config.host, config.remote);
         tracing::debug!(host = %config.host, "ssh: {}", ended.exit);
-        self.course.ended(why, chance(), Instant::now());
+        let is_reason = words::diagnose(&why).advice.is_some();
+        self.course.ended(why, is_reason, chance(), Instant::now());
         self.looked();
     }
 

@@ -87,14 +87,29 @@ const MAX_SAID: usize = 200;
 pub fn explain(stderr: &str, exit: &str, host: &str, remote: SocketAddr) -> String {
     let mut lines = stderr.lines().map(one_line).filter(|line| !line.is_empty());
     let last = lines.rfind(|line| !FRAME.iter().any(|frame| line.contains(frame)));
-    let said = last.map_or_else(|| format!("ssh ended: {exit}"), |last| shorten(&last, MAX_SAID));
-    match KNOWN.iter().find(|known| stderr.contains(known.said)).and_then(|known| known.advice) {
+    let said = last.map_or_else(|| ended(exit), |last| shorten(&last, MAX_SAID));
+    match cause(stderr, &said).and_then(|known| known.advice) {
         Some(advice) => {
-            let advice = advice.replace("HOST", host).replace("PORT", &remote.port().to_string());
-            format!("{said}; {advice}")
+            let port = remote.port().to_string();
+            let parts = advice.split("HOST").map(|part| part.replace("PORT", &port));
+            format!("{said}; {}", parts.collect::<Vec<_>>().join(host))
         }
         None => said,
     }
+}
+
+fn ended(exit: &str) -> String {
+    match exit {
+        // It goes on where we can't end it, and holds the port.
+        "done" => "ssh went into the background; take `ForkAfterAuthentication` out of its configuration".to_owned(),
+        exit => format!("ssh ended: {exit}"),
+    }
+}
+
+/// A server can print anything before it is trusted: what tells of its host key counts only where ssh ended over that.
+fn cause(stderr: &str, said: &str) -> Option<&'static Known> {
+    let is_possible = |known: &&Known| known.broke_at != Step::HostKey || said.contains("Host key verification failed");
+    KNOWN.iter().filter(is_possible).find(|known| stderr.contains(known.said))
 }
 
 /// Why a tunnel is down, taken apart.
@@ -186,6 +201,14 @@ mod tests {
         let text = explained("banner \u{1b}[31m\u{202e}evil\n");
         assert!(!text.contains(['\u{1b}', '\u{202e}']), "{text:?}");
         assert_eq!(explained(&"A".repeat(4096)).chars().count(), MAX_SAID);
+    }
+
+    #[test]
+    fn a_servers_banner_gives_no_advice_about_its_own_key() {
+        let banner = "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nme@mail: Permission denied (publickey).\n";
+        assert!(explained(banner).contains("authorized_keys") && !explained(banner).contains("ssh-keygen"));
+        let port = explain("Host key verification failed.", "", "PORT", "127.0.0.1:7".parse().unwrap());
+        assert!(port.contains("run `ssh PORT` once"), "{port}");
     }
 
     #[test]

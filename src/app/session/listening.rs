@@ -66,7 +66,8 @@ impl Listening {
     /// Where a tunnel of ours ends: at a socket that only we can reach, else at an address of this machine.
     pub fn tunnels_end(&self) -> Option<Address> {
         let unix = self.open.iter().find(|open| open.bound.tcp().is_none());
-        unix.or(self.open.first()).map(|open| open.bound.within())
+        let is_ours = |open: &&Open| open.bound.within().tcp().is_some_and(|address| address.ip().is_loopback());
+        unix.or_else(|| self.open.iter().find(is_ours)).or(self.open.first()).map(|open| open.bound.within())
     }
 
     /// Whether what listens at a tunnel's end will listen there under another configuration.

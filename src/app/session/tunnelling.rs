@@ -24,6 +24,7 @@ pub type News = (Option<String>, Option<Standing>);
 pub struct Tunnels {
     kept: Vec<Kept>,
     foreign: Option<Tunnel>,
+    looks_out: bool,
     news: mpsc::UnboundedSender<News>,
 }
 
@@ -37,8 +38,9 @@ struct Kept {
 }
 
 impl Tunnels {
-    pub fn new(news: mpsc::UnboundedSender<News>) -> Self {
-        Self { kept: Vec::new(), foreign: None, news }
+    /// `looks_out`: whether one that is kept up outside of us is ours to look at.
+    pub fn new(news: mpsc::UnboundedSender<News>, looks_out: bool) -> Self {
+        Self { kept: Vec::new(), foreign: None, looks_out, news }
     }
 
     /// Ends those that another configuration doesn't have, or whose listener it takes away: nobody else may get what
@@ -77,7 +79,7 @@ impl Tunnels {
             let tunnel = Tunnel::keep(wanted, self.tell(Some(name.clone())));
             self.kept.push(Kept { wish: wish.clone(), target: target.clone(), name, socket, tunnel });
         }
-        match (config.tunnels.is_empty(), foreign_socket()) {
+        match (config.tunnels.is_empty(), foreign_socket().filter(|_| self.looks_out)) {
             (true, Some(socket)) if self.foreign.is_none() => {
                 self.foreign = Some(Tunnel::watch(&socket, listening.doors().clone(), self.tell(None)));
             }
@@ -135,11 +137,15 @@ impl Tunnels {
     }
 
     /// Resolves when no ssh of ours is left.
-    pub async fn end(&mut self) {
-        if let Some(foreign) = self.foreign.take() {
-            foreign.end().await;
+    pub fn end(&mut self) -> impl Future<Output = ()> + use<> {
+        let foreign = self.foreign.take().map(Tunnel::end);
+        let kept = std::mem::take(&mut self.kept);
+        async move {
+            if let Some(foreign) = foreign {
+                foreign.await;
+            }
+            end_all(kept).await;
         }
-        end_all(std::mem::take(&mut self.kept)).await;
     }
 }
 
