@@ -108,7 +108,7 @@ fn a_field_that_would_be_read_as_an_option_opens_nothing() {
         let lines = daemon.log_length();
         daemon.push(&Mail::new("Eve <eve@example.org>", subject).json()).accepted();
         desktop.click(desktop.next_notification().id, "default");
-        daemon.wait_log_after(lines, "`open` was not run: `subject` begins with `-`");
+        daemon.wait_log_after(lines, "`tray.open` was not run: `subject` begins with `-`");
     }
     // Four in one folder would become a summary.
     daemon.push(&mail(1).folder("other").json()).accepted();

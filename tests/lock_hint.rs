@@ -244,8 +244,9 @@ fn a_frozen_logind_is_asked_again_and_a_refusal_is_taken_for_unlocked() {
     if !require(&["dbus-daemon"]) {
         return;
     }
-    let Some(mut screen) = start("", false) else { return };
-    screen.wait_looks(1);
+    let Some(mut screen) = start("", true) else { return };
+    screen.logind.set_locked(false);
+    screen.wait_said("unlocked");
     screen.logind.behave(Behaviour::Refuse);
     screen.logind.set_locked(true);
     // Its signals come all the same.

@@ -14,7 +14,7 @@ use super::{Choice, PauseFor};
 /// Longer menu lines are cut: some panels make the menu as wide as its longest line.
 const LINE: usize = 60;
 const PROBLEM_LINES: usize = 3;
-/// A problem names its place, which is long.
+/// A problem names its place and its reason, which are long.
 const PROBLEM_LINE: usize = 100;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -189,7 +189,8 @@ fn handler_entry(handler: &HandlerStatus) -> Entry {
         (None, Some(last)) => format!("{} at {}: {}", last.result, time_of_day(last.at), last.last_line),
         (None, None) => "not yet run".to_owned(),
     };
-    let label = shorten(&format!("{}: {state}", handler.name), LINE);
+    // The reason stands at its end.
+    let label = shorten(&format!("{}: {state}", handler.name), PROBLEM_LINE);
     match handler.is_command {
         true => action(&label, Choice::RunHandler(handler.name.clone())),
         false => Entry::Label(label),

@@ -33,6 +33,8 @@ const BODY_LENGTH: usize = 500;
 const LABEL_LENGTH: usize = 40;
 /// More are an interface for which a popup is no place (GNOME's guidelines; KDE's say the same).
 const BUTTONS: usize = 3;
+/// A long subject leaves room for what comes after it.
+const FIELD_LENGTH: usize = 200;
 /// How many messages a summary names.
 const LINES: usize = 3;
 
@@ -143,7 +145,7 @@ impl Notify {
     pub fn note(&self, event: &Event, account: Option<&str>) -> (Note, Vec<Action>) {
         let lookup = |name: &str| match name {
             "account" => account.map(|label| format!("{label}: ")),
-            name => field(event, name).or_else(|| fallback(event, name)),
+            name => field(event, name).map(|text| shorten(&text, FIELD_LENGTH)).or_else(|| fallback(event, name)),
         };
         let summary = shorten(&one_line(&self.summary.render(&lookup)), SUMMARY_LENGTH);
         let body = shorten(&paragraph(&self.body.render(&lookup)), BODY_LENGTH);
@@ -309,6 +311,7 @@ mod tests {
     fn hostile_lengths_are_cut() {
         let note = popup(&mail(&"N".repeat(10_000), &"s".repeat(10_000), &"t".repeat(10_000)));
         assert!(note.summary.chars().count() <= SUMMARY_LENGTH && note.body.chars().count() <= BODY_LENGTH);
+        assert!(note.body.lines().last().is_some_and(|line| line.starts_with('t')), "the text is there all the same");
     }
 
     #[test]

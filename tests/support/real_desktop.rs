@@ -46,7 +46,12 @@ pub struct Look<'a> {
     pub panel: &'a str,
     /// GTK's settings, with the theme among them.
     pub gtk: &'a str,
+    /// The settings of Xfce's notification service, as xfconf has them; its own where there are none.
+    pub xfce_notifications: &'a str,
 }
+
+/// With nothing in it that isn't needed.
+const PLAIN: Look<'static> = Look { dunst: DUNST, panel: PANEL, gtk: "", xfce_notifications: "" };
 
 /// A notification as dunst remembers it once it is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,30 +75,30 @@ impl RealDesktop {
 
     /// Starts the session. Returns when the notification service and the tray answer on its bus.
     pub fn start() -> RealDesktop {
-        Self::start_looking(&Look { dunst: DUNST, panel: PANEL, gtk: "" })
+        Self::start_looking(&PLAIN, "dunst")
     }
 
     /// With Xfce's notification service in dunst's place.
     pub fn start_with_xfce_notifications() -> RealDesktop {
-        Self::start_all(&Look { dunst: DUNST, panel: PANEL, gtk: "" }, XFCE_NOTIFICATIONS)
+        Self::start_looking(&PLAIN, XFCE_NOTIFICATIONS)
     }
 
-    /// [`RealDesktop::start`] with another look.
-    pub fn start_looking(look: &Look) -> RealDesktop {
-        Self::start_all(look, "dunst")
-    }
-
-    fn start_all(look: &Look, notifications: &str) -> RealDesktop {
+    /// [`RealDesktop::start`] with another look, and with this notification service.
+    pub fn start_looking(look: &Look, notifications: &str) -> RealDesktop {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let top = directory.path();
-        let panel = "config/xfce4/xfconf/xfce-perchannel-xml";
-        for name in ["home", "runtime", "data", "cache", "config/dunst", panel] {
+        let channels = "config/xfce4/xfconf/xfce-perchannel-xml";
+        for name in ["home", "runtime", "data", "cache", "config/dunst", channels] {
             std::fs::create_dir_all(top.join(name)).expect("the directory is ours");
         }
         std::fs::create_dir_all(top.join("config/gtk-3.0")).expect("the directory is ours");
         std::fs::write(top.join("config/gtk-3.0/settings.ini"), look.gtk).expect("the directory is ours");
         std::fs::write(top.join("config/dunst/dunstrc"), look.dunst).expect("the directory is ours");
-        std::fs::write(top.join(panel).join("xfce4-panel.xml"), look.panel).expect("the directory is ours");
+        std::fs::write(top.join(channels).join("xfce4-panel.xml"), look.panel).expect("the directory is ours");
+        if !look.xfce_notifications.is_empty() {
+            let channel = top.join(channels).join("xfce4-notifyd.xml");
+            std::fs::write(channel, look.xfce_notifications).expect("the directory is ours");
+        }
 
         let bus = Bus::start();
         let mut screen = Command::new("Xvfb");
@@ -228,6 +233,16 @@ impl RealDesktop {
         wait_long("the tray menu on the screen", || holds(self.tray_windows() > before));
     }
 
+    /// Opens the submenu that is this many entries above the end of the menu, which is open; those that can't be chosen
+    /// don't count.
+    #[track_caller]
+    pub fn open_submenu(&self, above: usize) {
+        let before = self.tray_windows();
+        (0..above).for_each(|_| self.press("Up"));
+        self.press("Right");
+        wait_long("the submenu on the screen", || holds(self.tray_windows() > before));
+    }
+
     /// Waits until the menu of the tray is closed again, as it is after a choice.
     #[track_caller]
     pub fn wait_menu_closed(&self) {
@@ -255,20 +270,41 @@ impl RealDesktop {
 
     /// The panel runs its tray as a program of its own, which has one window in the panel and one for each open menu.
     fn tray_windows(&self) -> usize {
-        self.run("xdotool", &["search", "--onlyvisible", "--class", "wrapper-2.0"]).lines().count()
+        let words = ["search", "--onlyvisible", "--class", "wrapper-2.0"];
+        // A window that goes while it is looked at is an error for xdotool; then another look tells.
+        let found = wait_long("the windows of the tray to be told", || self.try_run("xdotool", &words).ok());
+        found.lines().count()
+    }
+
+    /// Waits until two pictures of the screen in a row are the same, and leaves the last of them in this file: what comes
+    /// fades, and lays itself out after it is there. `is_right` is asked what a picture shows.
+    #[track_caller]
+    pub fn screenshot_at_rest(&self, path: &Path, is_right: impl Fn() -> bool) {
+        let pixels = || {
+            self.screenshot(path);
+            self.run("identify", &["-format", "%#", &path.display().to_string()])
+        };
+        wait_long("the screen to come to rest", || holds(pixels() == pixels() && is_right()));
     }
 
     /// Runs a program of the desktop's user to its end, and returns what it prints.
     #[track_caller]
     pub fn run(&self, program: &str, arguments: &[&str]) -> String {
+        self.try_run(program, arguments).unwrap_or_else(|complaint| panic!("{program} {arguments:?}: {complaint}"))
+    }
+
+    /// As [`RealDesktop::run`]; gives what it complains of.
+    fn try_run(&self, program: &str, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new(program);
         session(command.args(arguments), self.directory.path(), &self.bus.address(), &self.display);
         let output = command.stdin(Stdio::null()).output();
         let output = output.unwrap_or_else(|error| panic!("failed to start `{program}`: {error}"));
         let complaint = String::from_utf8_lossy(&output.stderr);
         // xdotool's search fails where it finds nothing, which is an answer.
-        assert!(output.status.success() || complaint.is_empty(), "{program} {arguments:?}: {complaint}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
+        match output.status.success() || complaint.is_empty() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(complaint.into_owned()),
+        }
     }
 }
 

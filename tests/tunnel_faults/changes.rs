@@ -7,7 +7,6 @@ use super::processes::{lives, outlives_ssh};
 use super::{Client, Fault, OTHER, machines, wait_free};
 use crate::support::http::Request;
 use crate::support::network::Network;
-use crate::support::peer::Peer;
 use crate::support::sshd::TUNNEL;
 use crate::support::wait::{SOON, wait_long};
 
@@ -73,16 +72,16 @@ fn where_it_listens_elsewhere_ssh_ends_before_the_old_socket_closes() {
     let mut client = Client::new(&network, &sshd);
     client.start_up(&client.with_tunnel());
     client.push("before");
-    let taken = network.in_desktop(Peer::silent);
     let ssh = client.the_ssh();
-    let config = client.config(&format!("listen = \"{}\"", taken.address()), &client.tunnel(""));
-    let socket = client.runtime("push.sock");
-    client.change(&config, "Is another instance running?");
+    let (socket, elsewhere) = (client.runtime("push.sock"), client.runtime("elsewhere.sock"));
+    std::fs::write(&elsewhere, "").expect("the directory is there");
+    let config = client.config(&format!("listen = \"unix:{}\"", elsewhere.display()), &client.tunnel(""));
+    client.change(&config, "there is something that is no socket");
     assert!(client.desktop.next_notification().body.contains("failed to listen on"));
     assert_eq!(client.the_ssh().pid, ssh.pid, "nothing has changed");
     client.push("as before");
 
-    drop(taken);
+    std::fs::remove_file(&elsewhere).expect("it is there");
     let mut fault = Fault::begins("`listen` changed by a reload");
     outlives_ssh(&socket, &ssh, || client.reload(&config).succeeded());
     fault.is_down();
