@@ -1,9 +1,10 @@
 //! Mailknock, from its senders to the screen.
 //!
-//! A mail server's push event comes in at the [`listener`], becomes an [`event::Event`] ([`wire`]), is put on record
-//! ([`store`]) with a delivery for each handler that it is for ([`router`]), and answered. When a handler is due
-//! ([`schedule`], [`dispatcher`]) its run takes all that waits, says what is to be done ([`handler`]), and the loop
-//! ([`app`]) does it: starts a program ([`process`]), shows popups ([`popups`], [`desktop`]), writes a line.
+//! A mail server's push event comes in at the [`listener`], often through a [`tunnel`], becomes an [`event::Event`]
+//! ([`wire`]), is put on record ([`store`]) with a delivery for each handler that it is for ([`router`]), and answered.
+//! When a handler is due ([`schedule`], [`dispatcher`]) its run takes all that waits, says what is to be done
+//! ([`handler`]), and the loop ([`app`]) does it: starts a program ([`process`]), shows popups ([`popups`],
+//! [`desktop`]), writes a line.
 //!
 //! # Invariants
 //!

@@ -1,7 +1,7 @@
 //! SSH reverse tunnels, kept up: the mail server's end is a port there, ours is the listener.
 //!
 //! ssh is a child that ends with us; what it says about itself counts for nothing, only that a request of our own comes
-//! round the whole way ([`probe`]). What to do next is decided by [`course`], which knows nothing but the time.
+//! round the whole way (`probe`). What to do next is decided by `course`, which knows nothing but the time.
 
 mod course;
 mod line;

@@ -121,7 +121,7 @@ pub struct Diagnosis {
     pub broke_at: Option<Step>,
 }
 
-/// Takes apart what [`explain`] put together, or what ssh or a probe said itself.
+/// Takes apart what `explain` put together, or what ssh or a probe said itself.
 pub fn diagnose(why: &str) -> Diagnosis {
     for known in &KNOWN {
         // As far as it is the same for every tunnel.
