@@ -1,6 +1,7 @@
-//! A real notification service and a real panel, with their own ideas of text, clicks and restarts.
+//! A real notification service and real panels, with their own ideas of text, clicks and restarts.
 
 use std::collections::HashMap;
+use std::sync::mpsc::Receiver;
 
 use zbus::zvariant::OwnedValue;
 
@@ -10,7 +11,7 @@ use crate::support::mail::Mail;
 use crate::support::real_desktop::{RealDesktop, XFCE_NOTIFICATIONS};
 use crate::support::recorder::Recorder;
 use crate::support::require;
-use crate::support::wait::{EVENTUALLY, holds, wait_until};
+use crate::support::wait::{EVENTUALLY, holds, wait_long, wait_until};
 
 #[test]
 fn popups_hold_exactly_what_the_mail_says() {
@@ -143,15 +144,94 @@ fn the_icon_fetches_and_comes_back_with_the_panel() {
     assert_eq!(fetch.wait_starts(1)[0].trigger, "fetch");
     // The first entry that can be chosen fetches as well.
     desktop.open_tray_menu();
-    desktop.press("Down");
-    desktop.press("Return");
-    desktop.wait_menu_closed();
+    choose(&desktop, 1);
     fetch.wait_starts(2);
 
     desktop.restart_panel();
     desktop.click_tray();
     fetch.wait_starts(3);
     daemon.stop();
+}
+
+#[test]
+fn another_panel_shows_the_icon_and_the_menu_and_gets_both_back_after_its_end() {
+    if !RealDesktop::available() || !require(&["lxqt-panel"]) {
+        return;
+    }
+    let mut desktop = RealDesktop::start_with_lxqt_panel();
+    let client = Client::connect(&desktop.bus().address());
+    let monitor = Client::connect(&desktop.bus().address());
+    let menu_events = monitor.overhear("type='method_call',interface='com.canonical.dbusmenu',member='Event'");
+    assert_eq!(desktop.icon_colours(), Some(1), "the panel is empty before");
+    let recipe = Daemon::on(&desktop);
+    let (fetch, opened) = (Recorder::new(&recipe, "fetch"), Recorder::new(&recipe, "open"));
+    let handler = format!("[[handler]]\nname = \"fetch\"\nuser = \"nobody\"\ncommand = {}", fetch.command(&[]));
+    let daemon = recipe.config(&format!("[tray]\nopen = {}\n{handler}", opened.command(&[]))).start();
+    wait_registered(&client, daemon.pid());
+    desktop.click_tray();
+    assert_eq!(fetch.wait_starts(1)[0].trigger, "fetch");
+
+    let item = desktop.tray_item(daemon.pid());
+    let choose_and_compare = |desktop: &RealDesktop, place: usize, label: &str| {
+        // It has another name while a fetch runs, and entries get other numbers when the menu changes.
+        item.entry("Fetch now");
+        desktop.open_tray_menu();
+        let expected = item.entry(label).id;
+        choose(desktop, place);
+        assert_eq!(next_choice(&menu_events), expected, "{label} has place {place}");
+    };
+    choose_and_compare(&desktop, 1, "Fetch now");
+    fetch.wait_starts(2);
+    choose_and_compare(&desktop, 2, "Open mail");
+    opened.wait_starts(1);
+    assert_eq!(fetch.starts().len(), 2);
+
+    desktop.restart_panel();
+    wait_registered(&client, daemon.pid());
+    desktop.click_tray();
+    fetch.wait_starts(3);
+    choose_and_compare(&desktop, 1, "Fetch now");
+    fetch.wait_starts(4);
+    wait_until("what was started to end", || holds(daemon.descendants().is_empty()));
+    daemon.stop();
+}
+
+/// Chooses the entry at this place of the open menu, counted from 1; those that can't be chosen don't count.
+#[track_caller]
+fn choose(desktop: &RealDesktop, place: usize) {
+    (0..place).for_each(|_| desktop.press("Down"));
+    desktop.press("Return");
+    desktop.wait_menu_closed();
+}
+
+/// Waits until a panel that shows icons knows this one and no other.
+#[track_caller]
+fn wait_registered(client: &Client, pid: u32) {
+    let watcher = Place {
+        service: "org.kde.StatusNotifierWatcher",
+        path: "/StatusNotifierWatcher",
+        interface: "org.kde.StatusNotifierWatcher",
+    };
+    let item = format!("org.kde.StatusNotifierItem-{pid}-1");
+    wait_long("the icon to be registered with the panel", || {
+        let items = client.property::<Vec<String>>(watcher, "RegisteredStatusNotifierItems").unwrap_or_default();
+        let shown = client.property::<bool>(watcher, "IsStatusNotifierHostRegistered").unwrap_or_default();
+        // The panel adds the object's path.
+        holds(shown && matches!(&items[..], [only] if only.starts_with(&item)))
+    });
+}
+
+/// The number of the entry that the panel says is chosen.
+#[track_caller]
+fn next_choice(events: &Receiver<zbus::Message>) -> i32 {
+    loop {
+        let event = events.recv_timeout(EVENTUALLY).expect("the panel tells of a choice");
+        match event.body().deserialize::<(i32, String, OwnedValue, u32)>() {
+            Ok((entry, kind, ..)) if kind == "clicked" => return entry,
+            // That a menu opens or closes is told, too.
+            _ => {}
+        }
+    }
 }
 
 #[test]

@@ -1,17 +1,22 @@
-//! A real desktop without a screen: Xvfb, dunst for notifications and xfce4-panel as the tray, on a bus of its own.
+//! A real desktop without a screen: Xvfb, dunst for notifications and a panel with a tray, on a bus of its own.
+
+mod panel;
 
 use std::collections::HashMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
 use zbus::zvariant::OwnedValue;
 
-use super::bus::{Bus, Client, Place};
+use super::bus::{self, Background, Bus, Client, Place};
+use super::desktop::TrayItem;
 use super::program::{self, Program};
 use super::wait::{holds, wait_long};
 use super::{find_program, require};
+use panel::Panel;
 
 const SCREEN: &str = "1024x600x24";
 /// The middle of the first icon in the panel, which spans the bottom of the screen and is 32 pixels high.
@@ -24,13 +29,14 @@ pub const XFCE_NOTIFICATIONS: &str = "xfce4-notifyd";
 /// Within the topmost notification, whatever its text.
 const POPUP: (i32, i32) = (860, 25);
 const TRAY: &str = "org.kde.StatusNotifierWatcher";
-/// Without a window manager the panel would wait for one before it shows itself.
-const PANEL_ARGUMENTS: &[&str] = &["--disable-wm-check"];
+/// Far from the panel, its menus and the notifications.
+const AWAY: (i32, i32) = (300, 100);
 
 /// Everything a desktop session has. Its programs end with it, by their ids, in this order.
 pub struct RealDesktop {
     client: Client,
     panel: Option<Program>,
+    which_panel: Panel,
     _settings: Program,
     notifications: Program,
     _screen: Program,
@@ -43,6 +49,7 @@ pub struct RealDesktop {
 #[derive(Debug)]
 pub struct Look<'a> {
     pub dunst: &'a str,
+    /// The panel's own file, as [`Panel::configuration`] names it.
     pub panel: &'a str,
     /// GTK's settings, with the theme among them.
     pub gtk: &'a str,
@@ -51,7 +58,7 @@ pub struct Look<'a> {
 }
 
 /// With nothing in it that isn't needed.
-const PLAIN: Look<'static> = Look { dunst: DUNST, panel: PANEL, gtk: "", xfce_notifications: "" };
+const PLAIN: Look<'static> = Look { dunst: DUNST, panel: panel::XFCE, gtk: "", xfce_notifications: "" };
 
 /// A notification as dunst remembers it once it is closed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,18 +90,27 @@ impl RealDesktop {
         Self::start_looking(&PLAIN, XFCE_NOTIFICATIONS)
     }
 
+    /// With LXQt's panel in the place of Xfce's: another toolkit, and another reading of tray items and their menus.
+    pub fn start_with_lxqt_panel() -> RealDesktop {
+        Self::start_all(&Look { panel: panel::LXQT, ..PLAIN }, "dunst", Panel::Lxqt)
+    }
+
     /// [`RealDesktop::start`] with another look, and with this notification service.
     pub fn start_looking(look: &Look, notifications: &str) -> RealDesktop {
+        Self::start_all(look, notifications, Panel::Xfce)
+    }
+
+    fn start_all(look: &Look, notifications: &str, which_panel: Panel) -> RealDesktop {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let top = directory.path();
         let channels = "config/xfce4/xfconf/xfce-perchannel-xml";
-        for name in ["home", "runtime", "data", "cache", "config/dunst", channels] {
+        for name in ["home", "runtime", "data", "cache", "config/dunst", "config/lxqt", channels] {
             std::fs::create_dir_all(top.join(name)).expect("the directory is ours");
         }
         std::fs::create_dir_all(top.join("config/gtk-3.0")).expect("the directory is ours");
         std::fs::write(top.join("config/gtk-3.0/settings.ini"), look.gtk).expect("the directory is ours");
         std::fs::write(top.join("config/dunst/dunstrc"), look.dunst).expect("the directory is ours");
-        std::fs::write(top.join(channels).join("xfce4-panel.xml"), look.panel).expect("the directory is ours");
+        std::fs::write(top.join(which_panel.configuration()), look.panel).expect("the directory is ours");
         if !look.xfce_notifications.is_empty() {
             let channel = top.join(channels).join("xfce4-notifyd.xml");
             std::fs::write(channel, look.xfce_notifications).expect("the directory is ours");
@@ -113,10 +129,11 @@ impl RealDesktop {
         };
         let settings = start("xfconfd", &[], "org.xfce.Xfconf");
         let notifications = start(notifications, &[], "org.freedesktop.Notifications");
-        let panel = start("xfce4-panel", PANEL_ARGUMENTS, TRAY);
+        let panel = start(which_panel.program(), which_panel.arguments(), TRAY);
         RealDesktop {
             client,
             panel: Some(panel),
+            which_panel,
             _settings: settings,
             notifications,
             _screen: screen,
@@ -129,15 +146,18 @@ impl RealDesktop {
     /// Ends the panel as a crash does, and starts it anew. Returns when its tray answers.
     pub fn restart_panel(&mut self) {
         if let Some(panel) = self.panel.take() {
-            // Its tray is a program of its own, which goes with it.
+            // Xfce's tray is a program of its own, which goes with it.
             let tray = program::descendants(panel.pid());
             program::signal(panel.pid(), Signal::KILL);
             drop(panel);
             tray.iter().for_each(|process| program::signal(process.pid, Signal::KILL));
         }
         wait_long("the tray to be gone", || holds(!self.client.is_owned(TRAY)));
-        let (top, bus) = (self.directory.path(), self.bus.address());
-        self.panel = Some(start_program(&self.client, top, &bus, &self.display, "xfce4-panel", PANEL_ARGUMENTS, TRAY));
+        // Else the old icon could be taken for the new one.
+        wait_long("the icon to be gone with it", || holds(self.icon_colours() == Some(1)));
+        let (top, bus, which) = (self.directory.path(), self.bus.address(), self.which_panel);
+        let (name, arguments) = (which.program(), which.arguments());
+        self.panel = Some(start_program(&self.client, top, &bus, &self.display, name, arguments, TRAY));
     }
 
     /// Stops the notification service without ending it: it takes calls and answers none.
@@ -156,6 +176,15 @@ impl RealDesktop {
     /// What a program needs to know to be on this desktop.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![("DBUS_SESSION_BUS_ADDRESS", self.bus.address()), ("DISPLAY", self.display.clone())]
+    }
+
+    /// The tray item of the program with this id, asked without the panel.
+    #[track_caller]
+    pub fn tray_item(&self, pid: u32) -> TrayItem {
+        let background = Arc::new(Background::start());
+        let address = self.bus.address();
+        let connection = background.wait("connecting to the bus", bus::connect(&address));
+        TrayItem::new(format!("org.kde.StatusNotifierItem-{pid}-1"), connection, background)
     }
 
     // ---- notifications
@@ -200,9 +229,14 @@ impl RealDesktop {
     /// Waits until the tray shows an icon, where [`RealDesktop::start`] puts it.
     #[track_caller]
     pub fn wait_tray_icon(&self) {
-        // An empty panel has one colour.
-        let colours = || self.run("import", &["-window", "root", "-crop", FIRST_ICON_AREA, "-format", "%k", "info:-"]);
-        wait_long("an icon in the tray", || holds(colours().trim().parse::<u32>().is_ok_and(|count| count > 1)));
+        wait_long("an icon in the tray", || holds(self.icon_colours().is_some_and(|count| count > 1)));
+    }
+
+    /// How many colours there are where the first icon is. An empty panel has one, and so has a screen without a panel.
+    #[track_caller]
+    pub fn icon_colours(&self) -> Option<u32> {
+        let words = ["-window", "root", "-crop", FIRST_ICON_AREA, "-format", "%k", "info:-"];
+        self.run("import", &words).trim().parse().ok()
     }
 
     /// Clicks the first icon in the tray with the left button.
@@ -228,6 +262,7 @@ impl RealDesktop {
     /// [`RealDesktop::open_tray_menu`] where the icon is elsewhere.
     #[track_caller]
     pub fn open_menu_at(&self, icon: (i32, i32)) {
+        self.leave();
         let before = self.tray_windows();
         self.click(icon, 3);
         wait_long("the tray menu on the screen", || holds(self.tray_windows() > before));
@@ -246,7 +281,16 @@ impl RealDesktop {
     /// Waits until the menu of the tray is closed again, as it is after a choice.
     #[track_caller]
     pub fn wait_menu_closed(&self) {
-        wait_long("the tray menu to close", || holds(self.tray_windows() == 1));
+        self.leave();
+    }
+
+    /// Takes the pointer away, and waits until the tray has no window but its own: a tooltip is one as well, and both
+    /// panels show one soon after the pointer has come to rest on the icon.
+    #[track_caller]
+    fn leave(&self) {
+        let (x, y) = AWAY;
+        self.run("xdotool", &["mousemove", &x.to_string(), &y.to_string()]);
+        wait_long("menu and tooltip of the tray to close", || holds(self.tray_windows() == 1));
     }
 
     /// Presses a key by its X name: `Down`, `Return`, `Escape`.
@@ -268,9 +312,9 @@ impl RealDesktop {
         self.run("import", &["-window", "root", &path.display().to_string()]);
     }
 
-    /// The panel runs its tray as a program of its own, which has one window in the panel and one for each open menu.
+    /// The tray has one window of its own and one for each open menu or tooltip.
     fn tray_windows(&self) -> usize {
-        let words = ["search", "--onlyvisible", "--class", "wrapper-2.0"];
+        let words = ["search", "--onlyvisible", "--class", self.which_panel.window_class()];
         // A window that goes while it is looked at is an error for xdotool; then another look tells.
         let found = wait_long("the windows of the tray to be told", || self.try_run("xdotool", &words).ok());
         found.lines().count()
@@ -378,27 +422,4 @@ const DUNST: &str = r#"[global]
     timeout = 0
 [urgency_critical]
     timeout = 0
-"#;
-
-/// One panel along the bottom of the screen, with nothing in it but the tray.
-const PANEL: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
-<channel name="xfce4-panel" version="1.0">
-  <property name="configver" type="int" value="2"/>
-  <property name="panels" type="array">
-    <value type="int" value="1"/>
-    <property name="panel-1" type="empty">
-      <property name="position" type="string" value="p=10;x=0;y=0"/>
-      <property name="position-locked" type="bool" value="true"/>
-      <property name="length" type="uint" value="100"/>
-      <property name="size" type="uint" value="32"/>
-      <property name="plugin-ids" type="array"><value type="int" value="1"/></property>
-    </property>
-  </property>
-  <property name="plugins" type="empty">
-    <property name="plugin-1" type="string" value="systray">
-      <property name="square-icons" type="bool" value="true"/>
-      <property name="known-legacy-items" type="array"/>
-    </property>
-  </property>
-</channel>
 "#;
