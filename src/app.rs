@@ -200,6 +200,8 @@ pub struct App {
     catch_up: CatchUp,
     /// The machine waits until our connections have ended.
     is_falling_asleep: bool,
+    /// It has been told that they have.
+    is_asleep: bool,
     /// What was asked of the power management last.
     power_asked: Option<PowerRequest>,
     /// Something to say as a popup of our own.
@@ -292,6 +294,7 @@ impl App {
             tunnels,
             catch_up: CatchUp::default(),
             is_falling_asleep: false,
+            is_asleep: false,
             power_asked: None,
             config_problems: warnings.iter().map(|problem| problem.message.clone()).collect(),
             listener_problems: Vec::new(),

@@ -92,7 +92,11 @@ struct About {
 
 /// The changes of one turn; a popup that is shown and withdrawn within it never appears.
 #[derive(Debug, Default)]
-struct Changes(BTreeMap<Slot, Option<Note>>);
+struct Changes {
+    of: BTreeMap<Slot, Option<Note>>,
+    /// The last slot of earlier turns: what has it is on the screen.
+    shown_before: u64,
+}
 
 impl Popups {
     pub fn of(accounts: Accounts) -> Self {
@@ -108,7 +112,7 @@ impl Popups {
         mode: Mode,
         now: Instant,
     ) -> Vec<Request> {
-        let mut changes = Changes::default();
+        let mut changes = Changes { shown_before: self.last_slot, ..Changes::default() };
         match (mode, entries) {
             (Mode::Together, [_, _, ..]) => self.present_together(notify, entries, &mut changes),
             _ => {
@@ -129,7 +133,7 @@ impl Popups {
     /// and what somebody has closed in the meantime is not brought back.
     fn requests(&mut self, changes: Changes, now: Option<Instant>) -> Vec<Request> {
         let mut requests = Vec::new();
-        for (slot, note) in changes.0 {
+        for (slot, note) in changes.of {
             let Some(mut note) = note else {
                 requests.push(Request::Withdraw { slot });
                 continue;
@@ -394,13 +398,13 @@ impl Summary {
 
 impl Changes {
     fn show(&mut self, slot: Slot, note: Note) {
-        self.0.insert(slot, Some(note));
+        self.of.insert(slot, Some(note));
     }
 
     fn withdraw(&mut self, slot: Slot) {
         // One that was to appear in this very turn simply doesn't.
-        if self.0.remove(&slot).is_none() {
-            self.0.insert(slot, None);
+        if self.of.remove(&slot).is_none() || slot.0 <= self.shown_before {
+            self.of.insert(slot, None);
         }
     }
 }

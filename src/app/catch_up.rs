@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-/// A shorter gap loses no mail: senders of a mail that comes in it are refused, and those who try again come through.
+/// After a shorter gap nothing is fetched: what was refused in it comes with the next mail.
 const GAP: Duration = Duration::from_secs(30);
 /// Between two such fetches, however often the way is lost and found.
 const BETWEEN: Duration = Duration::from_secs(5 * 60);
@@ -32,12 +32,12 @@ impl CatchUp {
     /// The machine is awake; it slept so long, as far as that is known. Where there are tunnels, they tell when the
     /// network is there.
     pub fn awake(&mut self, slept: Duration, has_tunnels: bool, now: Instant) {
-        // The kernel and the session may both tell of one sleep.
+        // Our clock stands still in sleep.
+        self.last = self.last.and_then(|last| last.checked_sub(slept));
+        // The kernel, which knows how long, and the session, which doesn't, may both tell of one sleep.
         if self.woke_at.replace(now).is_some_and(|then| now.duration_since(then) < SAME_SLEEP) {
             return;
         }
-        // Our clock stands still in sleep.
-        self.last = self.last.and_then(|last| last.checked_sub(slept));
         match has_tunnels {
             true => self.after_sleep = true,
             false => self.want(now + AWAKENING),

@@ -139,23 +139,25 @@ impl App {
         };
         match action.command.fill(&lookup) {
             Ok(words) => effects.push(Effect::Button { entry, label, words, activation_token }),
-            Err(refused) => self.button_failed(entry, &label, &refused.to_string()),
+            Err(refused) => self.button_failed(entry, &label, &refused.to_string(), ""),
         }
     }
 
     pub(super) fn button_ended(&mut self, entry: EntryId, label: &str, ended: &Ended) {
         match (ended.exit.is_success(), last_line(ended)) {
             (true, _) => self.store.note(entry, &button_name(label), "done"),
-            (false, line) if line.is_empty() => self.button_failed(entry, label, &ended.exit.to_string()),
-            (false, line) => self.button_failed(entry, label, &format!("{}: {line}", ended.exit)),
+            (false, said) => self.button_failed(entry, label, &ended.exit.to_string(), &said),
         }
     }
 
     /// Somebody clicked and waits for something to happen.
-    fn button_failed(&mut self, entry: EntryId, label: &str, why: &str) {
+    ///
+    /// What the command said may hold what the mail says: it goes to the screen alone, and not where strangers may look.
+    fn button_failed(&mut self, entry: EntryId, label: &str, why: &str, said: &str) {
         self.store.note(entry, &button_name(label), why);
         tracing::warn!(target: EACH_TIME, "`{label}` was not done: {why}");
-        self.announcement = Some(format!("{label} was not done: {why}"));
+        let said = if said.is_empty() || self.is_locked() { String::new() } else { format!(": {said}") };
+        self.announcement = Some(format!("{label} was not done: {why}{said}"));
     }
 
     fn lock_changed(&mut self, locked: Locked, effects: &mut Vec<Effect>) {

@@ -69,7 +69,7 @@ impl App {
 
     /// Tunnels have come and gone: those that came end as well before the machine sleeps.
     pub(super) fn tunnels_changed(&mut self, effects: &mut Vec<Effect>) {
-        if self.is_falling_asleep {
+        if self.is_falling_asleep || self.is_asleep {
             effects.push(Effect::HoldTunnels);
             self.may_sleep(effects);
         }
@@ -79,21 +79,22 @@ impl App {
     fn may_sleep(&mut self, effects: &mut Vec<Effect>) {
         let mut ours = self.tunnels.iter().filter(|tunnel| tunnel.name.is_some());
         if self.is_falling_asleep && ours.all(|tunnel| tunnel.state == TunnelState::Asleep) {
-            self.is_falling_asleep = false;
+            (self.is_falling_asleep, self.is_asleep) = (false, true);
             effects.push(Effect::Power(PowerRequest::ReadyToSleep));
         }
     }
 
     /// The machine is awake; it slept so long, as far as that is known.
     pub(super) fn awake(&mut self, slept: Duration, now: Now, effects: &mut Vec<Effect>) {
-        self.is_falling_asleep = false;
+        (self.is_falling_asleep, self.is_asleep) = (false, false);
         self.catch_up.awake(slept, !self.tunnels.is_empty(), now.instant);
         effects.push(Effect::WakeTunnels);
     }
 
     /// Runs the fetch handlers where mail may have been missed.
     pub(super) fn catch_up(&mut self, now: Now) {
-        if self.catch_up.take(now.instant) {
+        let can_fetch = self.config.handlers.iter().any(|handler| handler.fetch);
+        if self.catch_up.take(now.instant) && can_fetch {
             tracing::info!("fetching what may have been missed");
             self.dispatcher.fetch(None, Trigger::Resume);
         }

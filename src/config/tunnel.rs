@@ -89,35 +89,42 @@ fn parse_host(text: &str) -> Result<String, String> {
     }
 }
 
+/// ssh's flags that take an argument, which may be the next word (ssh(1)).
+const WITH_ARGUMENT: &str = "BbcDEeFIiJLlmOoPpQRSWw";
+
+/// Options, each with its argument: another word would be the host, and ours a command.
 fn read_options(value: &Value<'_, '_>) -> Option<Vec<String>> {
     let words = if value.is_list() { value.strings()? } else { value.command()? };
-    match words.iter().enumerate().find_map(|(at, word)| forbidden(word, at.checked_sub(1).map(|at| &*words[at]))) {
-        Some((flag, why)) => {
-            value.fail(Problem::error(format!("`tunnel.options`: `-{flag}` {why}")).suggest("take it out"))
+    let fail = |why: String| {
+        let problem = Problem::error(format!("`tunnel.options`: {why}"));
+        value.fail::<()>(problem.suggest("take it out"));
+        None
+    };
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        let Some(flags) = word.strip_prefix('-').filter(|flags| !flags.is_empty() && !flags.starts_with('-')) else {
+            return fail(format!("`{}` is no option of ssh's", word.escape_debug()));
+        };
+        if let Some((flag, why)) = forbidden(flags) {
+            return fail(format!("`-{flag}` {why}"));
         }
-        None => Some(words),
+        let argument = flags.find(|flag| WITH_ARGUMENT.contains(flag));
+        if argument.is_some_and(|at| at + 1 == flags.len()) && rest.next().is_none() {
+            return fail(format!("`{word}` lacks its argument"));
+        }
     }
+    Some(words)
 }
 
 /// Flags that no `-o` of ours overrules, and that would take the tunnel away from us.
-fn forbidden(word: &str, before: Option<&str>) -> Option<(char, &'static str)> {
-    /// Those that take an argument, which may be the next word (ssh(1)).
-    const WITH_ARGUMENT: &str = "BbcDEeFIiJLlmOoPpQRSWw";
-    let takes_the_next = |word: &str| {
-        let flags = word.strip_prefix('-').filter(|flags| !flags.is_empty() && !flags.starts_with('-'));
-        flags.is_some_and(|flags| flags.find(|flag| WITH_ARGUMENT.contains(flag)) == Some(flags.len() - 1))
-    };
-    if before.is_some_and(takes_the_next) {
-        return None;
-    }
-    let flags = word.strip_prefix('-').filter(|flags| !flags.starts_with('-'))?;
+fn forbidden(flags: &str) -> Option<(char, &'static str)> {
     for flag in flags.chars() {
         match flag {
             'f' => return Some((flag, "sends ssh where nobody ends it any more")),
             'M' | 'S' | 'O' => return Some((flag, "shares the connection with others, who can end it or keep it")),
             'A' => return Some((flag, "lends your keys to the mail server")),
             'X' | 'Y' => return Some((flag, "lets the mail server draw on your screen")),
-            'q' => return Some((flag, "keeps to itself why there is no tunnel")),
+            'q' | 'E' | 'y' => return Some((flag, "keeps to itself why there is no tunnel")),
             'W' | 'G' | 'Q' | 'V' => return Some((flag, "makes no tunnel")),
             _ if WITH_ARGUMENT.contains(flag) => return None,
             _ => {}
@@ -206,6 +213,8 @@ mod tests {
         {
             check(&format!("[tunnel]\nhost = \"m\"\noptions = \"{options}\""), &format!("`tunnel.options`: `-{flag}`"));
         }
+        check("[tunnel]\nhost = \"m\"\noptions = \"other\"", "`other` is no option");
+        check("[tunnel]\nhost = \"m\"\noptions = \"-v -p\"", "`-p` lacks its argument");
         for options in ["-p 2222 -i ~/.ssh/Af", "-i -f", "-4C -o ForwardAgent=no", "-l fMA", "-lfMA -J jump"] {
             good(&format!("{AUTH}[tunnel]\nhost = \"m\"\noptions = \"{options}\""));
         }

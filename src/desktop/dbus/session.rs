@@ -130,8 +130,8 @@ impl Session {
                 }
                 Some(signal) = self.signals.service.next() => {
                     let Ok(arguments) = signal.args() else { continue };
-                    let has_owner = arguments.new_owner.is_some();
-                    self.service_changed(has_owner);
+                    let (had_owner, has_owner) = (arguments.old_owner.is_some(), arguments.new_owner.is_some());
+                    self.service_changed(had_owner, has_owner);
                 }
                 Some(signal) = self.signals.watcher.next() => {
                     // ksni registers again by itself; this is for an icon that could not be registered at all.
@@ -248,12 +248,15 @@ impl Session {
         matches!(timeout(PATIENCE, asked).await, Ok(Ok(true)))
     }
 
-    fn service_changed(&mut self, has_owner: bool) {
-        self.popups.forget();
+    fn service_changed(&mut self, had_owner: bool, has_owner: bool) {
         if let Some(revival) = self.revival.take() {
             revival.abort();
         }
-        self.say_notifications(Availability::Absent("the notification service is gone".to_owned()));
+        // One that begins from nothing may have been started by our own popup, which is on its screen by now.
+        if had_owner || !has_owner {
+            self.popups.forget();
+            self.say_notifications(Availability::Absent("the notification service is gone".to_owned()));
+        }
         if has_owner {
             self.say_notifications(Availability::Here);
         }
@@ -265,7 +268,9 @@ impl Session {
             Err(ShowError::TooSoon(_)) if attempt == Try::First => {
                 // What is on the screen in its place may be what strangers are not to see.
                 self.withdraw(slot).await;
-                self.popups.try_again(slot, note);
+                if !self.is_silent() {
+                    self.popups.try_again(slot, note);
+                }
             }
             Err(ShowError::Refused(why) | ShowError::TooSoon(why)) => {
                 self.withdraw(slot).await;
