@@ -43,6 +43,25 @@ fn popups_hold_exactly_what_the_mail_says() {
 }
 
 #[test]
+fn a_service_that_our_own_popup_starts_keeps_it_and_its_click() {
+    if !RealDesktop::available() {
+        return;
+    }
+    let desktop = RealDesktop::start();
+    desktop.start_dunst_on_demand();
+    let recipe = Daemon::on(&desktop);
+    let open = Recorder::new(&recipe, "open");
+    let daemon = recipe.config(&format!("[tray]\nopen = {}\n", open.command(&[]))).start();
+    daemon.push(&Mail::new("Alice <a@example.org>", "s").json()).accepted();
+    desktop.wait_displayed(1);
+    desktop.dunst_action(0);
+    open.wait_starts(1);
+    desktop.wait_displayed(0);
+    daemon.stop();
+    desktop.end_dunst_on_demand();
+}
+
+#[test]
 fn no_text_harms_a_real_notification_service() {
     if !RealDesktop::available() || !require(&[XFCE_NOTIFICATIONS]) {
         return;

@@ -50,6 +50,14 @@ impl Bus {
         bus
     }
 
+    /// From now on the bus starts this program for a service's name.
+    pub fn offer(&self, name: &str, program: &str) {
+        let service = format!("[D-BUS Service]\nName={name}\nExec={program}\n");
+        let file = self.directory.path().join(format!("services/{name}.service"));
+        std::fs::write(file, service).expect("it is writable");
+        let () = Client::connect(&self.address()).call(Place::BUS, "ReloadConfig", &()).expect("the bus looks again");
+    }
+
     /// The same after a restart: it leaves out the bus's id, as the address of a real session does.
     pub fn address(&self) -> String {
         format!("unix:path={}", self.directory.path().join("socket").display())

@@ -165,6 +165,31 @@ impl RealDesktop {
         program::signal(self.notifications.pid(), Signal::STOP);
     }
 
+    /// Ends dunst; the bus starts it when somebody wants to show something.
+    #[track_caller]
+    pub fn start_dunst_on_demand(&self) {
+        let top = self.directory.path();
+        let script = top.join("dunst-on-demand");
+        let mut command = Command::new("dunst");
+        session(&mut command, top, &self.bus.address(), &self.display);
+        let set = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
+        let exports: String = set.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
+        std::fs::write(&script, format!("#!/bin/sh\n{exports}exec dunst\n")).expect("the directory is ours");
+        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&script, executable).expect("the directory is ours");
+        self.bus.offer(DUNST_CONTROL.service, &script.display().to_string());
+        program::signal(self.notifications.pid(), Signal::TERM);
+        wait_long("dunst to be gone", || holds(!self.client.is_owned(DUNST_CONTROL.service)));
+    }
+
+    /// Ends the dunst that the bus has started.
+    #[track_caller]
+    pub fn end_dunst_on_demand(&self) {
+        let pid: u32 =
+            self.client.call(Place::BUS, "GetConnectionUnixProcessID", &DUNST_CONTROL.service).expect("it runs");
+        program::signal(pid, Signal::TERM);
+    }
+
     pub fn thaw_notifications(&self) {
         program::signal(self.notifications.pid(), Signal::CONT);
     }
