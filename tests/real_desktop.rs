@@ -52,7 +52,10 @@ fn a_service_that_our_own_popup_starts_keeps_it_and_its_click() {
     let recipe = Daemon::on(&desktop);
     let open = Recorder::new(&recipe, "open");
     let daemon = recipe.config(&format!("[tray]\nopen = {}\n", open.command(&[]))).start();
+    let client = Client::connect(&desktop.bus().address());
     daemon.push(&Mail::new("Alice <a@example.org>", "s").json()).accepted();
+    // To ask it anything would start it, too.
+    wait_long("the service to be started", || holds(client.is_owned(SERVICE.service)));
     desktop.wait_displayed(1);
     desktop.dunst_action(0);
     open.wait_starts(1);
