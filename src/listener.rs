@@ -34,6 +34,7 @@ use socket::Socket;
 
 pub use gate::PROBE;
 pub use probes::Awaited;
+pub use socket::connect;
 pub use tls::Identity;
 
 const MAX_HEAD: usize = 16 * 1024;

@@ -6,14 +6,11 @@
 use std::io;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::client;
 use crate::config::Address;
-use crate::listener::{Doors, PROBE};
+use crate::listener::{Doors, PROBE, connect};
 
 /// How long a probe may be on its way.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -63,11 +60,5 @@ pub async fn probe(socket: &Address, doors: &Doors) -> Result<(), Lost> {
 async fn exchange(socket: &Address, nonce: &str, doors: &Doors) -> io::Result<Vec<u8>> {
     let certificate = doors.identity().map(|identity| identity.certificate());
     let path = format!("{PROBE}{nonce}");
-    match socket {
-        Address::Tcp(address) => client::ask(TcpStream::connect(address).await?, certificate, &path).await,
-        #[cfg(unix)]
-        Address::Unix(file) => client::ask(UnixStream::connect(file).await?, certificate, &path).await,
-        #[cfg(not(unix))]
-        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-    }
+    client::ask(connect(socket).await?, certificate, &path).await
 }

@@ -5,15 +5,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::client;
 use crate::config::{Address, Config};
 use crate::finding::Finding;
-use crate::listener::Identity;
+use crate::listener::{Identity, connect};
 use crate::paths::{display, is_unsafe};
 use crate::schema::StatusJson;
 
@@ -47,15 +44,7 @@ async fn asked(url: &str, config: Option<&Config>) -> Finding {
         (_, None) => return Finding::unknown(NAME, format!("{url}: its certificate isn't in the configuration")),
     };
     let certificate = identity.map(|identity| identity.certificate());
-    let answer = async {
-        match address.within() {
-            Address::Tcp(address) => client::ask(TcpStream::connect(address).await?, certificate, "/healthz").await,
-            #[cfg(unix)]
-            Address::Unix(path) => client::ask(UnixStream::connect(path).await?, certificate, "/healthz").await,
-            #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    };
+    let answer = async { client::ask(connect(&address.within()).await?, certificate, "/healthz").await };
     let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     match answer.map(|answer| client::status(&answer)) {
         Ok(Some(204 | 401)) => Finding::ok(NAME, format!("{url}: answers")),
