@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::key_file;
 use crate::paths::{self, display};
+use crate::process;
 
 const ENTRY: &str = include_str!("../packaging/desktop/mailknock-autostart.desktop");
 const UNIT: &str = include_str!("../packaging/systemd/mailknock.service");
@@ -161,7 +162,7 @@ impl Autostart {
         let text = fs::read_to_string(&self.link).ok()?;
         let program = key_file::value(&text, "Service", "ExecStart");
         let program = program.and_then(|command| key_file::unit_program(&command)).unwrap_or_default();
-        let is_there = is_on_path(&program);
+        let is_there = process::find(&program).is_ok();
         Some(Found { way: Way::Systemd, file: self.unit.clone(), program, is_there })
     }
 
@@ -297,18 +298,8 @@ fn read_entry(file: &Path) -> Option<Found> {
     let program = key_file::exec_words(&value("Exec")?)?.swap_remove(0);
     // By this desktops tell whether the program is installed.
     let tried = value("TryExec").map_or_else(|| program.clone(), |program| key_file::plain(&program));
-    let is_there = is_on_path(&program) && is_on_path(&tried);
+    let is_there = process::find(&program).is_ok() && process::find(&tried).is_ok();
     (!is_off).then(|| Found { way: Way::Desktop, file: file.to_owned(), program, is_there })
-}
-
-fn is_on_path(program: &str) -> bool {
-    match program.contains('/') {
-        true => paths::is_program(Path::new(program)),
-        false => {
-            let path = std::env::var_os("PATH").unwrap_or_default();
-            !program.is_empty() && std::env::split_paths(&path).any(|place| paths::is_program(&place.join(program)))
-        }
-    }
 }
 
 /// The program's real place, if it will be there at the next login, and the same.

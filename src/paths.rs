@@ -112,15 +112,6 @@ pub fn is_unsafe_directory(_directory: &std::fs::Metadata) -> Option<&'static st
     None
 }
 
-/// Whether a file is a program that can be started.
-pub fn is_program(file: &Path) -> bool {
-    #[cfg(unix)]
-    let is_executable = |found: &std::fs::Metadata| std::os::unix::fs::MetadataExt::mode(found) & 0o111 != 0;
-    #[cfg(not(unix))]
-    let is_executable = |_: &std::fs::Metadata| true;
-    std::fs::metadata(file).is_ok_and(|found| found.is_file() && is_executable(&found))
-}
-
 /// Whether users that have nothing to do with a file may read it.
 #[cfg(unix)]
 pub fn is_open(file: &std::fs::Metadata) -> bool {
