@@ -19,7 +19,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::document::{Document, Table};
-use crate::handler::Handler;
+use crate::handler::{Handler, Kind};
 use crate::problem::Problem;
 use crate::schema::Retention;
 
@@ -103,6 +103,16 @@ impl Config {
         let (config, problems) = Document::read(name, text, Self::read);
         let config = config.filter(|_| !problems.iter().any(Problem::is_error));
         (config, problems)
+    }
+
+    /// Whether a fetch would run anything.
+    pub fn can_fetch(&self) -> bool {
+        self.handlers.iter().any(|handler| handler.fetch)
+    }
+
+    /// Whether any mail would be shown.
+    pub fn shows_popups(&self) -> bool {
+        self.handlers.iter().any(|handler| matches!(handler.kind, Kind::Notify(_)))
     }
 
     fn read(root: &Table<'_, '_>) -> Option<Self> {

@@ -247,10 +247,6 @@ impl Handler {
         matches!(self.kind, Kind::Notify(_) | Kind::Silence)
     }
 
-    pub fn shows_popups(&self) -> bool {
-        matches!(self.kind, Kind::Notify(_))
-    }
-
     pub fn ignores_quiet(&self) -> bool {
         matches!(&self.kind, Kind::Notify(notify) if notify.ignore_quiet)
     }

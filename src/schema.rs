@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{EntryId, Event, EventKind, Subject};
 use crate::finding::Finding;
 use crate::mime;
-use crate::status::{HandlerStatus, Mailbox, Paused, Status, TunnelStatus};
+use crate::status::{HandlerStatus, Mailbox, Paused, Status, TunnelStatus, tunnel_line};
 
 pub const VERSION: u32 = 1;
 
@@ -250,6 +250,13 @@ pub struct TunnelJson {
     /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+}
+
+impl TunnelJson {
+    /// As among the problems, where it is one.
+    pub fn line(&self) -> String {
+        tunnel_line(self.host.as_deref(), &self.state, self.since, self.why.as_deref())
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -98,7 +98,7 @@ impl App {
 
     /// Runs the fetch handlers now, or the one named; where there are none, opens mail instead.
     fn fetch(&mut self, name: Option<&str>, activation_token: Option<String>, effects: &mut Vec<Effect>) {
-        if name.is_none() && !self.config.handlers.iter().any(|handler| handler.fetch) {
+        if name.is_none() && !self.config.can_fetch() {
             return self.open(None, activation_token, effects);
         }
         self.dispatcher.fetch(name, Trigger::Fetch);
@@ -112,10 +112,7 @@ impl App {
             Some(command) => ("account.open", Some(command)),
             None => ("tray.open", self.config.tray.open.as_ref()),
         };
-        let lookup = |name: &str| match name {
-            "account" => account?.label.clone(),
-            name => entry.and_then(|entry| exact_field(&entry.event, name)),
-        };
+        let lookup = |name: &str| self.command_field(&entry?.event, name);
         let words = match command {
             None => None,
             Some(command) => match command.fill(&lookup) {
@@ -133,13 +130,18 @@ impl App {
     fn button(&mut self, slot: Slot, button: usize, activation_token: Option<String>, effects: &mut Vec<Effect>) {
         let Some((action, entry, event)) = self.popups.action(slot, button) else { return };
         let label = action.label.clone();
-        let lookup = |name: &str| match name {
-            "account" => self.config.accounts.label(&event.user).map(str::to_owned),
-            name => exact_field(event, name),
-        };
+        let lookup = |name: &str| self.command_field(event, name);
         match action.command.fill(&lookup) {
             Ok(words) => effects.push(Effect::Button { entry, label, words, activation_token }),
             Err(refused) => self.button_failed(entry, &label, &refused.to_string(), ""),
+        }
+    }
+
+    /// What a field of a command that somebody's click starts holds.
+    fn command_field(&self, event: &Event, name: &str) -> Option<String> {
+        match name {
+            "account" => self.config.accounts.label(&event.user).map(str::to_owned),
+            name => exact_field(event, name),
         }
     }
 

@@ -93,8 +93,7 @@ impl App {
 
     /// Runs the fetch handlers where mail may have been missed.
     pub(super) fn catch_up(&mut self, now: Now) {
-        let can_fetch = self.config.handlers.iter().any(|handler| handler.fetch);
-        if self.catch_up.take(now.instant) && can_fetch {
+        if self.catch_up.take(now.instant) && self.config.can_fetch() {
             tracing::info!("fetching what may have been missed");
             self.dispatcher.fetch(None, Trigger::Resume);
         }
@@ -102,7 +101,7 @@ impl App {
 
     /// Whether a sleep of the machine makes a difference to us.
     pub fn minds_sleep(&self) -> bool {
-        !self.config.tunnels.is_empty() || self.config.handlers.iter().any(|handler| handler.fetch)
+        !self.config.tunnels.is_empty() || self.config.can_fetch()
     }
 
     /// Asks to be told of the machine's sleep, and of the session's locks, where that makes a difference.

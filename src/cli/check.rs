@@ -42,7 +42,7 @@ pub fn check(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
 
 /// What a click on a notification opens where nobody said what, and how it could open the message itself.
 fn how_to_open_messages(config: &Config) -> Option<String> {
-    if config.tray.open.is_some() || !config.handlers.iter().any(|handler| handler.shows_popups()) {
+    if config.tray.open.is_some() || !config.shows_popups() {
         return None;
     }
     let opens = match mail_program() {

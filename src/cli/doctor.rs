@@ -14,11 +14,10 @@ use crate::config::Config;
 use crate::control::{self, AskError, Next, Request};
 use crate::desktop::{self, Wanted};
 use crate::finding::{Finding, State};
-use crate::handler::Kind;
 use crate::mime::one_line;
 use crate::paths::display;
 use crate::problem::Problem;
-use crate::schema::{DoctorJson, StatusJson};
+use crate::schema::{DoctorJson, StatusJson, TunnelJson};
 use crate::secret;
 
 #[derive(Debug, Args)]
@@ -135,8 +134,8 @@ fn running(report: &mut Report) -> Program {
         Ok(status) => {
             report.add(Finding::ok(NAME, "answers"));
             // Those of the tunnels have lines of their own.
-            let of_tunnels = |problem: &&String| problem.starts_with("Tunnel: ") || problem.starts_with("Tunnel to ");
-            let own = status.problems.iter().filter(|problem| !of_tunnels(problem));
+            let tunnels: Vec<String> = status.tunnels.iter().map(TunnelJson::line).collect();
+            let own = status.problems.iter().filter(|problem| !tunnels.contains(problem));
             own.for_each(|problem| report.add(Finding::warning(NAME, problem)));
             Program::Runs(Box::new(status))
         }
@@ -163,8 +162,7 @@ fn ask(request: Request) -> Result<StatusJson, AskError> {
 
 fn wanted(config: Option<&Config>) -> Wanted {
     let Some(config) = config else { return Wanted { tray: true, notifications: true } };
-    let notifies = config.handlers.iter().any(|handler| matches!(handler.kind, Kind::Notify(_)));
-    Wanted { tray: config.tray.enabled, notifications: notifies }
+    Wanted { tray: config.tray.enabled, notifications: config.shows_popups() }
 }
 
 #[cfg(test)]

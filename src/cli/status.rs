@@ -11,7 +11,6 @@ use crate::clock::time_of_day;
 use crate::control::{Next, Reply, Request};
 use crate::desktop::note::escape_markup;
 use crate::schema::{HandlerJson, RecordJson, StatusJson, TunnelJson};
-use crate::status::tunnel_line;
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -104,17 +103,13 @@ fn lines(status: &StatusJson) -> Vec<String> {
         RecordJson::Disk => "events are kept on disk".to_owned(),
         RecordJson::Memory => "events are kept in memory only".to_owned(),
     });
-    lines.extend(status.tunnels.iter().map(tunnel));
+    lines.extend(status.tunnels.iter().map(TunnelJson::line));
     lines.extend(status.handlers.iter().map(handler));
     // What a line says already is not said twice.
     let rest = status.problems.iter().filter(|problem| !lines.contains(problem));
     let problems: Vec<String> = rest.map(|problem| format!("problem: {problem}")).collect();
     lines.extend(problems);
     lines
-}
-
-fn tunnel(tunnel: &TunnelJson) -> String {
-    tunnel_line(tunnel.host.as_deref(), &tunnel.state, tunnel.since, tunnel.why.as_deref())
 }
 
 fn handler(handler: &HandlerJson) -> String {
