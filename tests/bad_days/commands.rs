@@ -1,7 +1,6 @@
 //! Commands that go wrong in every way: each is on record, and none stands in anybody's way.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -12,6 +11,7 @@ use crate::record::{outcome, outcomes};
 use crate::support::bus::Bus;
 use crate::support::daemon::{Daemon, Signal};
 use crate::support::desktop::Desktop;
+use crate::support::program::install_script;
 use crate::support::wait::{EVENTUALLY, holds, wait_at_most, wait_until};
 use crate::support::{program, require};
 
@@ -30,8 +30,7 @@ fn however_a_command_ends_its_end_is_on_record() {
     let plain = recipe.home().join("plain");
     fs::write(&plain, "no program").expect("the directory is ours");
     let strange = recipe.home().join("strange");
-    fs::write(&strange, "no program").expect("the directory is ours");
-    fs::set_permissions(&strange, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    install_script("no program", &strange);
     let deaf = "trap '' TERM; while :; do sleep 0.1; done";
     let config = [
         program("absent", "/nonexistent/fdm"),

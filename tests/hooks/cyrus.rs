@@ -1,14 +1,13 @@
 //! Cyrus, whose notifyd starts our script for each event.
 
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use super::installed::{Installed, give};
 use super::{Server, listener, mail_arrives_whatever_the_desktop_does, wait_event};
-use crate::support::program::Program;
+use crate::support::program::{Program, install_script};
 use crate::support::wait::{EVENTUALLY, wait_at_most};
 use crate::support::{find_program, require};
 
@@ -46,8 +45,7 @@ autocreate_quota: 0
         );
         let imapd = installed.write_private("imapd.conf", &(basic + &installed.snippet("cyrus/imapd.conf")));
         let script = installed.path("bin/mailknock-hook");
-        std::fs::write(&script, installed.snippet("cyrus/mailknock-hook")).expect("the directory is ours");
-        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+        install_script(&installed.snippet("cyrus/mailknock-hook"), &script);
         // Each of its programs is told of the configuration, and its sockets are below our directory.
         let ours = |text: String| {
             let own_socket = text.replace("/run/cyrus/socket", &format!("{top}/conf/socket"));

@@ -8,7 +8,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::DEADLINE;
-use crate::support::program::{Process, processes};
+use crate::support::program::{Process, install, processes};
 use crate::support::repository_file;
 
 /// Whose mail it is where the tests run as root.
@@ -29,7 +29,7 @@ impl Installed {
         // Where it was built may be closed to those who deliver mail.
         let built = env!("CARGO_BIN_EXE_mailknock");
         if std::fs::hard_link(built, &program).is_err() {
-            std::fs::copy(built, &program).expect("there is room");
+            install(Path::new(built), &program);
         }
         std::fs::create_dir(installed.path("home")).expect("the directory is ours");
         give(&installed.path("home"));

@@ -1,11 +1,13 @@
 //! Wrong command lines, closed and full outputs, another user's rights.
 
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use super::NOBODY;
 use crate::support::peer::Peer;
+use crate::support::program::install;
 use crate::support::send::{Send, full_pipe};
 
 const MESSAGE: &[u8] = b"From: b@x\nSubject: s\n\nText.\n";
@@ -67,7 +69,7 @@ fn with_another_users_rights_it_does_nothing() {
     let peer = Peer::answering(super::TAKEN);
     for (mode, user, group) in [(0o4755, 65_534, 0), (0o4755, 0, 0), (0o2755, 0, 65_534)] {
         let program = directory.path().join(format!("mailknock-{mode:o}-{user}"));
-        std::fs::copy(env!("CARGO_BIN_EXE_mailknock"), &program).expect("there is room");
+        install(Path::new(env!("CARGO_BIN_EXE_mailknock")), &program);
         chown(&program, Some(user), Some(group)).expect("root may give it away");
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(mode)).expect("it is ours");
         let log = directory.path().join("log");

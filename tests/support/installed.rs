@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::daemon::Daemon;
+use super::program::{install, install_script};
 use super::skip;
 
 /// A copy of the program outside of all temporary places, its user's own. It goes with this value.
@@ -29,7 +30,7 @@ impl Installed {
         let program = directory.path().join(name).join("mailknock");
         let parent = program.parent().expect("it is in a directory");
         std::fs::create_dir(parent).expect("the directory is ours");
-        std::fs::copy(env!("CARGO_BIN_EXE_mailknock"), &program).expect("the directory is ours");
+        install(Path::new(env!("CARGO_BIN_EXE_mailknock")), &program);
         for path in [directory.path(), parent, &program] {
             daemon.give(path);
         }
@@ -43,8 +44,7 @@ impl Installed {
     /// Puts another program in its place.
     pub fn replace(&self, script: &str) {
         let new = self.directory.path().join("new");
-        std::fs::copy("/bin/sh", &new).expect("the directory is ours");
-        std::fs::write(&new, script).expect("it is ours");
+        install_script(script, &new);
         std::fs::rename(new, &self.program).expect("the directory is ours");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -11,6 +11,30 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::wait::{EVENTUALLY, wait_at_most};
+
+/// Puts a copy of a program somewhere.
+#[track_caller]
+pub fn install(program: &Path, copy: &Path) {
+    install_from(program, Stdio::null(), copy);
+}
+
+/// Puts a script somewhere, as a program.
+#[track_caller]
+pub fn install_script(text: &str, program: &Path) {
+    let mut input = tempfile::tempfile().expect("there is room");
+    input.write_all(text.as_bytes()).and_then(|()| input.rewind()).expect("the file is ours");
+    install_from(Path::new("/dev/stdin"), input.into(), program);
+}
+
+/// Another process writes it, in one step. What this one has open for writing, a child that another thread is just
+/// starting has open too, and a program that somebody has open so can't be run: "Text file busy".
+#[track_caller]
+fn install_from(source: &Path, input: Stdio, program: &Path) {
+    let mut command = Command::new("install");
+    command.args(["-m", "755", "-T", "--"]).args([source, program]).stdin(input);
+    let done = command.output().expect("it belongs to the basic programs");
+    assert!(done.status.success(), "{}: {done:?}", program.display());
+}
 
 /// A real program beside the one under test. It ends with this value, by its process id.
 ///

@@ -174,9 +174,7 @@ impl RealDesktop {
         session(&mut command, top, &self.bus.address(), &self.display);
         let set = command.get_envs().filter_map(|(name, value)| Some((name.to_str()?, value?.to_str()?)));
         let exports: String = set.map(|(name, value)| format!("export {name}='{value}'\n")).collect();
-        std::fs::write(&script, format!("#!/bin/sh\n{exports}exec dunst\n")).expect("the directory is ours");
-        let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-        std::fs::set_permissions(&script, executable).expect("the directory is ours");
+        program::install_script(&format!("#!/bin/sh\n{exports}exec dunst\n"), &script);
         self.bus.offer(DUNST_CONTROL.service, &script.display().to_string());
         program::signal(self.notifications.pid(), Signal::TERM);
         wait_long("dunst to be gone", || holds(!self.client.is_owned(DUNST_CONTROL.service)));

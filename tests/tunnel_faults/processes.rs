@@ -1,14 +1,13 @@
 //! The ends of ssh and of Mailknock itself, in every order, and an ssh that is none.
 
-use std::fs::{Permissions, rename, set_permissions, write};
-use std::os::unix::fs::PermissionsExt;
+use std::fs::rename;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::{Client, Fault, machines, wait_free};
 use crate::support::daemon::Signal;
-use crate::support::program::{Process, processes, signal};
+use crate::support::program::{Process, install_script, processes, signal};
 use crate::support::sshd::TUNNEL;
 use crate::support::wait::{SOON, holds, wait_until};
 
@@ -130,8 +129,7 @@ fn hostile_words_of_ssh_are_shown_clean_and_short() {
     let ssh = client.recipe.home().join("ssh");
     let says = |script: &str| {
         let new = ssh.with_extension("new");
-        write(&new, format!("#!/bin/sh\n{script}\nexit 255\n")).expect("the home is ours");
-        set_permissions(&new, Permissions::from_mode(0o755)).expect("the file is ours");
+        install_script(&format!("#!/bin/sh\n{script}\nexit 255\n"), &new);
         // In one step: it may just be about to run.
         rename(&new, &ssh).expect("the home is ours");
     };
