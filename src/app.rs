@@ -31,7 +31,7 @@ use crate::event::{EntryId, Event, EventKind};
 use crate::handler::notify::{what, who};
 use crate::handler::{Act, Batch, Handler, Kind, Told, Trigger, exact_field};
 use crate::listener::{Knock, Taken};
-use crate::popups::{Mode, Popups};
+use crate::popups::{Announcement, Mode, Popups};
 use crate::problem::{EACH_TIME, Problem};
 use crate::process::{Ended, Exit, GroupId, Job};
 use crate::router::route;
@@ -95,6 +95,8 @@ pub enum Input {
     },
     /// Whether we are started at login, or why that could not be changed. None where it can't be told or changed.
     Autostart(Result<Option<bool>, String>),
+    /// Why there is no configuration to look at.
+    NotOpened(String),
     /// The machine slept, for so long, and did not say so before.
     Slept(Duration),
     /// What the message that came with an event says; none where it says nothing more than the event.
@@ -156,6 +158,11 @@ pub enum Effect {
         asked: Asked,
         reply: Option<oneshot::Sender<Reply>>,
     },
+    /// Open the configuration's file, and make it before where there is none; [`Input::NotOpened`] says why it failed.
+    OpenConfiguration {
+        file: PathBuf,
+        activation_token: Option<String>,
+    },
     /// Have us started at login, or not any more; [`Input::Autostart`] says how it went.
     Autostart(bool),
     /// Somebody else may have changed whether we are started at login; [`Input::Autostart`] says how it is.
@@ -205,7 +212,7 @@ pub struct App {
     /// What was asked of the power management last.
     power_asked: Option<PowerRequest>,
     /// Something to say as a popup of our own.
-    announcement: Option<String>,
+    announcement: Option<Announcement>,
     fetchers: Vec<Fetcher>,
     listening: Vec<String>,
     has_record: bool,
@@ -343,6 +350,7 @@ impl App {
             Input::ButtonEnded { entry, label, ended } => self.button_ended(entry, &label, &ended),
             Input::Tried(reply) => effects.push(Effect::Reply(reply, Reply::status(self.status_json()))),
             Input::Autostart(told) => self.autostart_is(told),
+            Input::NotOpened(why) => self.not_opened(&why),
             Input::Slept(slept) => self.awake(slept, now, &mut effects),
             Input::Deadline => {}
             Input::Stop => {

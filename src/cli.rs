@@ -2,6 +2,7 @@
 
 mod autostart;
 mod check;
+mod config;
 mod demo;
 mod doctor;
 mod fetch;
@@ -80,6 +81,8 @@ enum Command {
     Resume,
     /// Read the configuration again
     Reload,
+    /// Make a configuration, or say where it is
+    Config(config::Arguments),
     /// Have Mailknock started when you log in
     Autostart(autostart::Arguments),
     /// Report an event to a listener, from any mail server or script
@@ -132,6 +135,7 @@ pub fn main() -> ExitCode {
         Some(Command::Recent(arguments)) => recent::recent(&arguments),
         Some(Command::Pause(arguments)) => pause::pause(&arguments),
         Some(Command::Resume) => pause::resume(),
+        Some(Command::Config(arguments)) => config::config(file, &arguments),
         Some(Command::Autostart(arguments)) => autostart::autostart(file, &arguments),
         Some(Command::Hold { parent, words }) => match crate::process::hold(parent, &words) {
             Ok(code) => ExitCode::from(code),

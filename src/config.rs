@@ -3,11 +3,13 @@
 mod account;
 mod auth;
 mod history;
+mod imserious;
 mod listen;
 mod log;
 mod opener;
 mod pause;
 mod print;
+pub mod starter;
 mod tls;
 mod tray;
 mod tunnel;
@@ -96,6 +98,11 @@ impl Config {
             Ok(text) => Self::parse(&name, &text),
             Err(why) => (None, vec![Problem::error(format!("failed to read {name}: {why}"))]),
         }
+    }
+
+    /// Whether IMSErious would take the file too.
+    pub fn is_imserious(path: &Path) -> bool {
+        read_file(path).is_ok_and(|text| imserious::is_its_file(&text))
     }
 
     /// As [`Config::load`], of a text; `name` stands for the file in problems.

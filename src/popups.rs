@@ -55,6 +55,13 @@ struct Summary {
     changed: Instant,
 }
 
+/// Something that we say of ourselves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Announcement {
+    News(String),
+    Trouble(String),
+}
+
 #[derive(Debug, Default)]
 pub struct Popups {
     last_slot: u64,
@@ -263,12 +270,16 @@ impl Popups {
         self.requests(changes, None)
     }
 
-    /// A popup about ourselves; its icon is one that no handler can set.
-    pub fn announce(&mut self, text: &str) -> Vec<Request> {
+    /// A popup about ourselves. That of a trouble has an icon that no handler can set.
+    pub fn announce(&mut self, announcement: &Announcement) -> Vec<Request> {
+        let (text, icon) = match announcement {
+            Announcement::News(text) => (text, None),
+            Announcement::Trouble(text) => (text, Some("dialog-warning".to_owned())),
+        };
         let note = Note {
             summary: "Mailknock".to_owned(),
             body: crate::mime::paragraph(text),
-            icon: Some("dialog-warning".to_owned()),
+            icon,
             urgency: Urgency::Normal,
             expire: Expire::Default,
             open_label: "Open".to_owned(),
@@ -566,7 +577,7 @@ mod tests {
     fn while_strangers_may_look_mail_says_nothing_and_afterwards_everything_again() {
         let mut screen = Screen::new();
         screen.mail(0, "INBOX");
-        screen.popups.announce("Something is wrong");
+        screen.popups.announce(&Announcement::Trouble("Something is wrong".to_owned()));
         let covered = screen.popups.cover(true);
         assert!(matches!(covered[..], [Request::Change { .. }]), "what is gone stays gone, and our own words stay");
         let covered = shown(covered);

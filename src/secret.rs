@@ -1,8 +1,9 @@
-//! Obtains the listener's password from where the configuration says it is.
+//! The listener's password: obtained from where the configuration says it is, or made.
 
 use std::path::Path;
 use std::time::Duration;
 
+use ring::rand::{SecureRandom, SystemRandom};
 use tokio::sync::watch;
 
 use crate::config::Pass;
@@ -12,6 +13,25 @@ use crate::process::{self, Exit, Job, TAIL_BYTES};
 /// A keyring may have to ask a person first.
 const PATIENCE: Duration = Duration::from_secs(120);
 const MAX_FILE: u64 = 64 * 1024;
+
+/// A password that nobody guesses: letters and digits, since many a server reads more into the rest. None where the
+/// system has no chance to give.
+pub fn random() -> Option<String> {
+    const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    /// 142 bits.
+    const LENGTH: usize = 24;
+    let chance = SystemRandom::new();
+    let mut word = String::new();
+    while word.len() < LENGTH {
+        let mut bytes = [0_u8; LENGTH];
+        chance.fill(&mut bytes).ok()?;
+        // Bytes above the last multiple would make some letters likelier.
+        let fair = bytes.iter().filter(|byte| usize::from(**byte) < 256 / LETTERS.len() * LETTERS.len());
+        let letters = fair.map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]));
+        word.extend(letters.take(LENGTH - word.len()));
+    }
+    Some(word)
+}
 
 /// The password, or why there is none: what, where and what to do. When `stop` turns true a program is ended.
 pub async fn obtain(pass: Pass, stop: watch::Receiver<bool>) -> Result<String, String> {
@@ -74,6 +94,15 @@ mod tests {
 
     fn command(script: &str) -> Pass {
         Pass::Command(["sh", "-c", script].map(str::to_owned).to_vec())
+    }
+
+    #[test]
+    fn a_random_password_needs_no_escape_and_is_another_each_time() {
+        let words: std::collections::HashSet<String> = (0..100).map(|_| random().unwrap()).collect();
+        assert_eq!(words.len(), 100);
+        assert!(words.iter().all(|word| word.len() == 24 && word.chars().all(|c| c.is_ascii_alphanumeric())));
+        let used: std::collections::HashSet<char> = words.iter().flat_map(|word| word.chars()).collect();
+        assert_eq!(used.len(), 62, "each letter has its chance");
     }
 
     #[tokio::test]

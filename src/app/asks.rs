@@ -37,7 +37,8 @@ impl App {
                 Reply::done()
             }
             Request::Present => {
-                self.announcement = Some(format!("Mailknock is running already.\n{}", self.in_words()));
+                let text = format!("Mailknock is running already.\n{}", self.in_words());
+                self.announcement = Some(Announcement::News(text));
                 Reply::done()
             }
             Request::Recent => {
@@ -109,10 +110,19 @@ impl App {
         let status = self.status();
         // Not the newest mail: strangers may look.
         let line = crate::desktop::menu::tooltip(&Status { recent: Vec::new(), ..status });
+        format!("{line}\n{}", self.listening_in_words())
+    }
+
+    fn listening_in_words(&self) -> String {
         match self.listening.is_empty() {
-            true => format!("{line}\nIt listens to nothing."),
-            false => format!("{line}\nIt listens on {}.", self.listening.join(", ")),
+            true => "It listens to nothing.".to_owned(),
+            false => format!("It listens on {}.", self.listening.join(", ")),
         }
+    }
+
+    /// Says, as soon as a popup can be shown, what somebody new to it wants to know.
+    pub fn introduce(&mut self, advice: &str) {
+        self.announcement = Some(Announcement::News(format!("{}\n{advice}", self.listening_in_words())));
     }
 
     pub fn status_json(&self) -> StatusJson {
@@ -169,7 +179,7 @@ impl App {
             } else {
                 String::new()
             };
-            self.announcement = Some(format!("{first}{more}"));
+            self.announcement = Some(Announcement::Trouble(format!("{first}{more}")));
         }
         self.config_problems = told;
     }
@@ -177,9 +187,9 @@ impl App {
     /// Says something as a popup of our own, as soon as one can be shown.
     pub(super) fn announce(&mut self, effects: &mut Vec<Effect>) {
         if self.notifications == Some(Availability::Here)
-            && let Some(text) = self.announcement.take()
+            && let Some(announcement) = self.announcement.take()
         {
-            effects.extend(self.popups.announce(&text).into_iter().map(Effect::Desktop));
+            effects.extend(self.popups.announce(&announcement).into_iter().map(Effect::Desktop));
         }
     }
 }

@@ -72,9 +72,8 @@ impl App {
             Choice::Pause(length) => self.pause(length, now),
             Choice::Resume => self.resume(),
             Choice::OpenConfiguration => {
-                let words =
-                    self.config_file.as_ref().map(|file| vec!["xdg-open".to_owned(), file.display().to_string()]);
-                effects.extend(words.map(|words| Effect::Open { words: Some(words), activation_token }));
+                let file = self.config_file.clone();
+                effects.extend(file.map(|file| Effect::OpenConfiguration { file, activation_token }));
             }
             Choice::ReloadConfiguration => effects.push(Effect::Reload { asked: Asked::ByUser, reply: None }),
             Choice::StartAtLogin(wanted) => effects.push(Effect::Autostart(wanted)),
@@ -91,9 +90,16 @@ impl App {
             // Who clicked waits for the mark to change, and looks at the screen.
             Err(why) => {
                 tracing::warn!(target: EACH_TIME, "start at login: {why}");
-                self.announcement = Some(format!("Start at login was not changed.\n{why}"));
+                let text = format!("Start at login was not changed.\n{why}");
+                self.announcement = Some(Announcement::Trouble(text));
             }
         }
+    }
+
+    /// Who wanted to see the configuration looks at the screen.
+    pub(super) fn not_opened(&mut self, why: &str) {
+        tracing::warn!(target: EACH_TIME, "{why}");
+        self.announcement = Some(Announcement::Trouble(why.to_owned()));
     }
 
     /// Runs the fetch handlers now, or the one named; where there are none, opens mail instead.
@@ -159,7 +165,7 @@ impl App {
         self.store.note(entry, &button_name(label), why);
         tracing::warn!(target: EACH_TIME, "`{label}` was not done: {why}");
         let said = if said.is_empty() || self.is_locked() { String::new() } else { format!(": {said}") };
-        self.announcement = Some(format!("{label} was not done: {why}{said}"));
+        self.announcement = Some(Announcement::Trouble(format!("{label} was not done: {why}{said}")));
     }
 
     fn lock_changed(&mut self, locked: Locked, effects: &mut Vec<Effect>) {

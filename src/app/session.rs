@@ -4,6 +4,7 @@
 mod autostarting;
 mod certificate;
 mod listening;
+mod opening;
 mod reading;
 mod reloading;
 mod tunnelling;
@@ -26,7 +27,7 @@ use crate::config::{Config, Pass};
 #[cfg(unix)]
 use crate::control::Instance;
 use crate::control::{self, Reply};
-use crate::desktop::{Desktop, Link, Request, Wanted, mail_program};
+use crate::desktop::{Desktop, Link, Request, Wanted};
 use crate::event::EntryId;
 use crate::listener::{Doors, Knock};
 use crate::problem::{EACH_TIME, Problem};
@@ -82,6 +83,8 @@ pub struct Options {
     pub print: Option<Print>,
     /// Where the record is kept; nowhere, if none.
     pub record: Option<PathBuf>,
+    /// What to say, once, to somebody who starts it for the first time.
+    pub welcome: Option<String>,
     /// What says whether we are started at login; none where nobody is to be asked.
     pub autostart: Option<Autostart>,
     /// Lets other commands talk to us.
@@ -191,6 +194,9 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
         tried,
     };
     session.stand();
+    if let Some(advice) = &options.welcome {
+        session.app.introduce(advice);
+    }
     session.stand_at_login();
     session.turn([match session.listening {
         Some(_) => Input::Deadline,
@@ -564,11 +570,7 @@ impl Session {
             Effect::Log { .. } | Effect::Record(_) => {}
             Effect::Desktop(request) => self.link.send(request),
             Effect::Read { id, message } => self.reader.read(id, message),
-            Effect::Open { words, activation_token } => {
-                if let Some(pid) = open(words, activation_token.as_deref()) {
-                    self.link.send(Request::Adopt { pid });
-                }
-            }
+            Effect::Open { words, activation_token } => self.open(words, activation_token.as_deref()),
             Effect::Print(entry) => {
                 if let Some(print) = &self.print {
                     print(&entry);
@@ -593,6 +595,9 @@ impl Session {
                 });
             }
             Effect::Power(request) => self.link.power(request),
+            Effect::OpenConfiguration { file, activation_token } => {
+                self.open_configuration(&file, activation_token.as_deref());
+            }
             Effect::Autostart(wanted) => self.start_at_login(wanted),
             Effect::LookAtAutostart => self.look_at_autostart(),
             Effect::Reload { asked, reply } => self.reloads.push((asked, reply)),
@@ -610,21 +615,5 @@ fn log(level: tracing::Level, line: &str) {
         tracing::Level::INFO => tracing::info!("{line}"),
         tracing::Level::DEBUG => tracing::debug!("{line}"),
         tracing::Level::TRACE => tracing::trace!("{line}"),
-    }
-}
-
-/// Gives the process that was started.
-fn open(words: Option<Vec<String>>, activation_token: Option<&str>) -> Option<u32> {
-    let Some(words) = words.or_else(mail_program) else {
-        tracing::warn!(target: EACH_TIME, "no mail program is known to the desktop; name one with `open` in `[tray]`");
-        return None;
-    };
-    let token = activation_token.map(|token| ACTIVATION.map(|name| (name, token)));
-    match process::start_detached(&words, token.as_ref().map_or(&[], |token| token.as_slice())) {
-        Ok(pid) => pid,
-        Err(why) => {
-            tracing::warn!(target: EACH_TIME, "could not open mail: {why}");
-            None
-        }
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use crate::config::{Config, preset_names};
+use crate::config::{Address, Config, preset_names};
 use crate::desktop::mail_program;
 use crate::paths;
 use crate::secret;
@@ -33,11 +33,39 @@ pub fn check(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
     if arguments.print {
         print!("{config}");
     }
+    let is_ours = read.file.is_some() && read.file == paths::config_file();
+    if let Some(file) = read.file.as_deref().filter(|file| !is_ours && Config::is_imserious(file)) {
+        eprintln!("{} is IMSErious' too. Mailknock does the same with it, but for this:", paths::display(file));
+        what_changes(&config).iter().for_each(|line| eprintln!("  {line}"));
+    }
     match &read.file {
         Some(file) => eprintln!("{}: configuration OK", paths::display(file)),
         None => eprintln!("no configuration file: the built-in default is used"),
     }
     ExitCode::SUCCESS
+}
+
+/// For a user of IMSErious, with a configuration that it would take as well.
+fn what_changes(config: &Config) -> Vec<String> {
+    let mut lines = vec![
+        "a tray icon shows what came and what the commands did; `enabled = false` in `[tray]` leaves it out".to_owned(),
+        "no notification is shown, since the handlers are all commands; to have them, add: [[handler]] notify = true"
+            .to_owned(),
+        "commands get all events since their last run as JSON on stdin, and end after an hour (`timeout`)".to_owned(),
+        "what came is kept on disk (`[history]`): a crash loses none of it, and a message told twice counts once"
+            .to_owned(),
+        "the log goes to stderr; SIGHUP reads this file again, and so does a change of it".to_owned(),
+    ];
+    if config.listen.iter().filter_map(Address::tcp).any(|address| !address.ip().is_loopback()) {
+        lines.push(
+            "senders name this machine by address, by its own name or by one of its certificate; for others: `hosts`"
+                .to_owned(),
+        );
+    }
+    if let Some(file) = paths::config_file() {
+        lines.push(format!("`mailknock` alone reads {}; copy it there to do without -c", paths::display(&file)));
+    }
+    lines
 }
 
 /// What a click on a notification opens where nobody said what, and how it could open the message itself.

@@ -62,6 +62,7 @@ pub fn demo(arguments: &Arguments) -> ExitCode {
             wanted: Wanted { tray: true, notifications: true },
             print: Some(Box::new(super::print_entry)),
             record: None,
+            welcome: None,
             // It touches no files.
             autostart: None,
             #[cfg(unix)]

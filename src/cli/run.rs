@@ -46,13 +46,20 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
         Ok(instance) => instance,
         Err(code) => return code,
     };
-    match &loaded.file {
-        Some(file) => tracing::info!("configuration {}", paths::display(file)),
-        None if Path::new(paths::IMSERIOUS_CONFIG).exists() => {
-            tracing::info!("no configuration; to use IMSErious' own: mailknock -c {}", paths::IMSERIOUS_CONFIG)
+    let record = paths::record_file();
+    let welcome = match &loaded.file {
+        Some(file) => {
+            tracing::info!("configuration {}", paths::display(file));
+            None
         }
-        None => tracing::info!("no configuration; using the built-in default"),
-    }
+        None => {
+            tracing::info!("no configuration; using the built-in default");
+            let advice = first_advice();
+            advice.iter().for_each(|line| tracing::info!("{line}"));
+            // Whoever has used it before knows.
+            record.as_ref().is_some_and(|record| !record.exists()).then(|| advice.join("\n"))
+        }
+    };
     desktop::main(move |desktop| async move {
         let options = Options {
             config: loaded.config,
@@ -61,7 +68,8 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
             standing,
             wanted: Wanted { tray: !arguments.no_tray, notifications: !arguments.no_notifications },
             print: arguments.print.then(|| -> app::Print { Box::new(super::print_entry) }),
-            record: paths::record_file(),
+            record,
+            welcome,
             autostart,
             #[cfg(unix)]
             instance,
@@ -76,6 +84,17 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
             Err(error) => failed(&error),
         }
     })
+}
+
+/// What somebody who has no configuration could do about it.
+fn first_advice() -> Vec<String> {
+    let mut advice = Vec::new();
+    if Path::new(paths::IMSERIOUS_CONFIG).exists() {
+        advice.push(format!("to use IMSErious' own configuration: mailknock -c {}", paths::IMSERIOUS_CONFIG));
+    }
+    advice.push("`mailknock config init` writes a configuration, with a password, and says what is next".to_owned());
+    advice.push("`mailknock setup dovecot`, or another server's name, prints the mail server's part".to_owned());
+    advice
 }
 
 /// In a desktop session a wrong configuration is shown there, and mended there. From a terminal, or where nobody would
