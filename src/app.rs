@@ -216,7 +216,6 @@ pub struct App {
     fetchers: Vec<Fetcher>,
     listening: Vec<String>,
     has_record: bool,
-    has_configuration: bool,
     starts_at_login: Option<bool>,
     record_fault: Option<Fault>,
     /// When the newest run has lived long enough.
@@ -309,7 +308,6 @@ impl App {
             fetchers: Vec::new(),
             listening: Vec::new(),
             has_record: false,
-            has_configuration: false,
             starts_at_login: None,
             record_fault: None,
             settle_at: None,
@@ -394,8 +392,8 @@ impl App {
     }
 
     /// Where events come in, in words, whether they are kept on disk, and whether there is a file to edit.
-    pub fn stands_on(&mut self, listening: Vec<String>, has_record: bool, has_configuration: bool) {
-        (self.listening, self.has_record, self.has_configuration) = (listening, has_record, has_configuration);
+    pub fn stands_on(&mut self, listening: Vec<String>, has_record: bool) {
+        (self.listening, self.has_record) = (listening, has_record);
     }
 
     /// Problems that stay as long as we run.

@@ -23,7 +23,7 @@ pub struct Status {
     pub handlers: Vec<HandlerStatus>,
     pub tunnels: Vec<TunnelStatus>,
     pub problems: Vec<String>,
-    /// Where the configuration is, if it is in a file.
+    /// Whether there is a place for a configuration that the user could look at.
     pub has_configuration: bool,
     /// None where that can't be told or changed.
     pub starts_at_login: Option<bool>,

@@ -49,4 +49,5 @@ mod tls;
 mod send;
 mod hooks;
 mod doctor;
+mod first_steps;
 mod ssh;

@@ -533,8 +533,7 @@ impl Session {
     /// Tells the decisions what we stand on.
     fn stand(&mut self) {
         let listening = self.listening.iter().flat_map(Listening::urls).collect();
-        let has_file = self.config_file.as_ref().is_some_and(|file| file.exists());
-        self.app.stands_on(listening, self.record.is_some(), has_file);
+        self.app.stands_on(listening, self.record.is_some());
     }
 
     /// When followers are due to be told.

@@ -72,7 +72,7 @@ impl App {
                 .collect(),
             handlers,
             tunnels: self.tunnels.clone(),
-            has_configuration: self.has_configuration,
+            has_configuration: self.config_file.is_some(),
             starts_at_login: self.starts_at_login,
         }
     }
