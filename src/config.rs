@@ -31,6 +31,7 @@ pub use listen::Address;
 pub use log::{Log, LogFormat};
 pub use opener::{Opener, preset_names};
 pub use pause::{Pause, QuietHours, WhenLocked};
+pub use print::quoted as toml_string;
 pub use tls::Tls;
 pub use tray::{Click, Tray};
 pub use tunnel::Tunnel;

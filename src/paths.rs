@@ -172,3 +172,9 @@ pub fn host_name() -> Option<String> {
     let name = std::env::var("COMPUTERNAME").ok();
     name.filter(|name| !name.is_empty())
 }
+
+/// Somebody at this machine, told from its other users and from other machines' as well as their names do.
+pub fn own_name() -> String {
+    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_string_lossy().into_owned());
+    format!("{}:{}", host_name().unwrap_or_default(), home.unwrap_or_default())
+}

@@ -1,5 +1,6 @@
 //! What is given to people for ssh, as the real programs understand it: what `setup ssh` prints, and the service.
 
+mod port;
 mod service;
 
 use std::path::Path;

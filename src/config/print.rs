@@ -161,7 +161,7 @@ fn duration(duration: Duration) -> String {
 }
 
 /// A TOML basic string.
-fn quoted(text: impl Display) -> String {
+pub fn quoted(text: impl Display) -> String {
     let mut quoted = String::from("\"");
     for c in text.to_string().chars() {
         match c {

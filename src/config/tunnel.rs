@@ -30,11 +30,23 @@ impl Tunnel {
         within(self.remote)
     }
 
+    /// A mail server, as given to ssh, which would take a word that begins with `-` for an option.
+    pub fn parse_host(text: &str) -> Result<String, String> {
+        match text {
+            "" => Err("it is empty".to_owned()),
+            _ if text.starts_with('-') => Err(format!("`{text}` is no host: it begins with `-`")),
+            _ if text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
+                Err(format!("`{}` is no host", text.escape_debug()))
+            }
+            _ => Ok(text.to_owned()),
+        }
+    }
+
     fn read(table: &Table<'_, '_>) -> Option<Self> {
         if !table.has("host") {
             table.report(Problem::error("`tunnel.host` is missing").suggest("name the mail server as you do to ssh"));
         }
-        let host = table.parsed("host", parse_host);
+        let host = table.parsed("host", Self::parse_host);
         let remote = table.get("remote").map_or(Some(Self::REMOTE), |value| read_remote(&value));
         let ssh = table.get("ssh").map_or(Some("ssh".to_owned()), |value| read_program(&value));
         let options = table.get("options").and_then(|value| read_options(&value));
@@ -75,18 +87,6 @@ pub(super) fn read(root: &Table<'_, '_>, listen: &[Address], allow: &[IpNet]) ->
         value.fail::<()>(problem.suggest("add \"127.0.0.0/8\" to `allow`"));
     }
     found
-}
-
-/// ssh would take a word that begins with `-` for an option.
-fn parse_host(text: &str) -> Result<String, String> {
-    match text {
-        "" => Err("it is empty".to_owned()),
-        _ if text.starts_with('-') => Err(format!("`{text}` is no host: it begins with `-`")),
-        _ if text.chars().any(|c| c.is_whitespace() || c.is_control()) => {
-            Err(format!("`{}` is no host", text.escape_debug()))
-        }
-        _ => Ok(text.to_owned()),
-    }
 }
 
 /// ssh's flags that take an argument, which may be the next word (ssh(1)).

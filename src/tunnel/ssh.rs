@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::words::{self, Step};
+use super::words::{self, Diagnosis, Step};
 use crate::config::{Address, Tunnel as Config};
-use crate::process::{self, Job};
+use crate::mime::one_line;
+use crate::process::{self, Exit, Job};
 
 /// Ours come before the user's: of two values ssh takes the first. They are what keeps a host key that we don't know,
 /// a bad server and the user's other connections apart from us.
@@ -84,6 +85,70 @@ pub async fn gets_any_port(config: &Config) -> Option<bool> {
     }
 }
 
+/// What the mail server says to the question for ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offer {
+    /// It gave these, in the order in which they were asked for.
+    Given(Vec<u16>),
+    /// It gave none of them; ssh's words.
+    Refused(String),
+    /// It could not be asked.
+    Unasked(Diagnosis),
+}
+
+/// What ssh says where it did not get a port.
+const PORT_REFUSED: &str = "remote port forwarding failed";
+/// Where what is asked for last leads to; ssh says so in its answer, which is the last.
+const LAST: &str = "connect 127.0.0.1:8";
+
+/// Which of these ports of its loopback the mail server gives us, all asked for in one connection, for a moment. They
+/// lead nowhere.
+pub async fn ports_given(config: &Config, ports: &[u16], patience: Duration) -> Offer {
+    if let Err(said) = process::find(&config.ssh) {
+        return Offer::Unasked(Diagnosis { said, advice: None, broke_at: Some(Step::Ssh) });
+    }
+    let words = asking(config, ports);
+    let job = Job { dies_with_us: true, until: Some(LAST), timeout: patience, ..Job::new(words) };
+    let (_stop, stopped) = watch::channel(false);
+    let ended = process::run(job, |_| {}, stopped).await;
+    match answered(&ended.stderr, ports) {
+        Some(offer) => offer,
+        None => {
+            let said = ended.stderr.lines().filter(|line| !line.starts_with("debug1:"));
+            let said = match ended.exit {
+                Exit::TimedOut(_) => String::new(),
+                _ => said.collect::<Vec<_>>().join("\n"),
+            };
+            let why = words::explain(&said, &ended.exit.to_string(), &config.host, config.remote);
+            Offer::Unasked(words::diagnose(&why))
+        }
+    }
+}
+
+fn asking(config: &Config, ports: &[u16]) -> Vec<String> {
+    let forwardings = ports.iter().enumerate().flat_map(|(place, port)| {
+        let nowhere = if place + 1 == ports.len() { 8 } else { 9 };
+        ["-R".to_owned(), format!("127.0.0.1:{port}:127.0.0.1:{nowhere}")]
+    });
+    let mut words = forwarding(config, &forwardings.collect::<Vec<_>>());
+    // In front of ours: one port that is taken must not keep us from the others, and what is given is said at this level.
+    let first = ["-o", "ExitOnForwardFailure=no", "-o", "LogLevel=DEBUG1"];
+    words.splice(1..1, first.map(str::to_owned));
+    words
+}
+
+/// None where it said nothing of ports.
+fn answered(stderr: &str, ports: &[u16]) -> Option<Offer> {
+    let is_given = |port: &&u16| stderr.contains(&format!("remote forward success for: listen 127.0.0.1:{port}, "));
+    let given: Vec<u16> = ports.iter().filter(is_given).copied().collect();
+    let refused = stderr.lines().find(|line| line.contains(PORT_REFUSED));
+    match (given.is_empty(), refused) {
+        (false, _) => Some(Offer::Given(given)),
+        (true, Some(line)) => Some(Offer::Refused(one_line(line))),
+        (true, None) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,6 +206,31 @@ mod tests {
         assert_eq!(words[at("-R") + 1], format!("{}:{}", Config::REMOTE, Address::DEFAULT));
         assert_eq!(words[at("-L") + 1], format!("%t/mailknock/tunnel.sock:{}", Config::REMOTE));
         assert_eq!(words[words.len() - 2..], ["--", "${HOST}"], "a host is never an option");
+    }
+
+    #[test]
+    fn ports_are_asked_for_together_and_as_carefully_as_a_tunnel() {
+        let remote = "127.0.0.1:7".parse().unwrap();
+        let config = Config { host: "me@mail".into(), remote, ssh: "ssh".into(), options: vec!["-4".into()] };
+        let words = asking(&config, &[7, 8]);
+        let at = |word: &str| words.iter().position(|found| found == word).unwrap();
+        assert!(at("ExitOnForwardFailure=no") < at("ExitOnForwardFailure=yes"), "the first of two counts");
+        assert!(at("StrictHostKeyChecking=yes") < at("-4") && at("BatchMode=yes") < at("-4"));
+        let end = ["-R", "127.0.0.1:7:127.0.0.1:9", "-R", "127.0.0.1:8:127.0.0.1:8", "--", "me@mail"];
+        assert_eq!(words[words.len() - end.len()..], end);
+    }
+
+    #[test]
+    fn the_answers_for_ports_are_told_apart() {
+        // OpenSSH 9.2.
+        let refused = "debug1: remote forward failure for: listen 127.0.0.1:7, connect 127.0.0.1:9\r\n\
+            Warning: remote port forwarding failed for listen port 7\r\n";
+        let given = "debug1: remote forward success for: listen 127.0.0.1:78, connect 127.0.0.1:8\r\n";
+        assert_eq!(answered(&format!("{refused}{given}"), &[7, 78]), Some(Offer::Given(vec![78])));
+        let words = "Warning: remote port forwarding failed for listen port 7";
+        assert_eq!(answered(refused, &[7]), Some(Offer::Refused(words.to_owned())));
+        assert_eq!(answered("me@mail: Permission denied (publickey).\r\n", &[7]), None);
+        assert!(given.contains(LAST) && !refused.contains(LAST), "that is when it ends");
     }
 
     #[test]

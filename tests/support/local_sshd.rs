@@ -105,6 +105,15 @@ impl LocalSshd {
         ["-p", &port, "-i", &key, "-o", "IdentitiesOnly=yes", "-o", &known].map(str::to_owned).into()
     }
 
+    /// The same for ssh's own configuration, below a `Host`.
+    pub fn client_settings(&self) -> String {
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let user = self.host();
+        let (user, _) = user.split_once('@').expect("it names the user");
+        let (key, known) = (self.key.display(), self.known_hosts.display());
+        format!("HostName {ip}\nPort {port}\nUser {user}\nIdentityFile {key}\nUserKnownHostsFile {known}\n")
+    }
+
     /// The `[tunnel]` of a configuration, and `[auth]`, without which it is warned of.
     pub fn config(&self) -> String {
         let (host, remote, options) = (json!(self.host()), json!(self.remote), json!(self.options()));

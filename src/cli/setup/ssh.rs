@@ -1,12 +1,14 @@
 //! `mailknock setup ssh`: how the tunnel gets its key, the mail server its account, and ssh to know the server.
 
-use std::fmt::Write;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::path::Path;
 
-use crate::config::{Config, Tunnel};
-use crate::paths::{expanded, open_file};
+use super::Page;
+use super::port::{self, Choice};
+use crate::config::{Config, Tunnel, toml_string};
+use crate::paths::{config_file, display, expanded, open_file, own_name};
+use crate::process::find;
 
 /// What stands in the packaged files for where the mail server reaches us, for the key, and for the account.
 const EXAMPLE_ADDRESS: &str = "127.0.0.1:12525";
@@ -22,39 +24,128 @@ const KEY_FILE: &str = "~/.ssh/mailknock";
 /// A public key is one line.
 const MAX_KEY: u64 = 16 * 1024;
 
-/// What a person does, in its order.
-pub fn text(config: &Config, from: &str) -> String {
-    let mut page = Page { text: format!("# The way from the mail server to here, from {from}.\n"), steps: 0 };
-    let example = Tunnel {
-        host: EXAMPLE_HOST.to_owned(),
+/// What a person does, in its order, for the tunnels of the configuration or for the one to this host.
+pub fn text(config: &Config, file: Option<&Path>, host: Option<&str>) -> String {
+    let configured: Vec<&Tunnel> =
+        config.tunnels.iter().filter(|tunnel| host.is_none_or(|host| tunnel.host == host)).collect();
+    let new = match (configured.is_empty(), host) {
+        (false, _) => None,
+        (true, None) => Some(New { tunnel: new_tunnel(EXAMPLE_HOST), told: String::new(), others: Others::None }),
+        (true, Some(host)) => Some(New::to(host, config, file)),
+    };
+    page(config, file, host, new.as_ref(), configured)
+}
+
+/// A tunnel that is to be put into the configuration.
+struct New {
+    tunnel: Tunnel,
+    /// How its port was come by.
+    told: String,
+    others: Others,
+}
+
+/// What stands in the configuration already. TOML takes only one of the two forms.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Others {
+    None,
+    One,
+    List,
+}
+
+impl New {
+    fn to(host: &str, config: &Config, file: Option<&Path>) -> Self {
+        let there = config.tunnels.iter().filter(|other| server_name(&other.host) == server_name(host));
+        let taken: Vec<u16> = there.map(|other| other.remote.port()).collect();
+        let mut tunnel = new_tunnel(host);
+        let mut ways = vec![Tunnel { options: Vec::new(), ..tunnel.clone() }];
+        if public_key(KEY_FILE).is_some() {
+            ways.insert(0, tunnel.clone());
+        }
+        let Choice { port, told } = port::choose(&ways, &own_name(), &taken);
+        tunnel.remote.set_port(port);
+        let is_list = || file.and_then(|file| std::fs::read_to_string(file).ok()).is_some_and(|text| has_list(&text));
+        let others = match config.tunnels.len() {
+            0 => Others::None,
+            1 if !is_list() => Others::One,
+            _ => Others::List,
+        };
+        Self { tunnel, told, others }
+    }
+
+    fn toml(&self) -> String {
+        let Tunnel { host, remote, options, .. } = &self.tunnel;
+        let head = if self.others == Others::None { "[tunnel]" } else { "[[tunnel]]" };
+        let options: Vec<String> = options.iter().map(toml_string).collect();
+        let options = options.join(", ");
+        let (host, remote) = (toml_string(host), toml_string(remote));
+        format!(
+            "{head}\nhost = {host}   # the mail server, as you name it to ssh\n\
+             remote = {remote}   # where its own programs reach you\noptions = [{options}]"
+        )
+    }
+}
+
+fn new_tunnel(host: &str) -> Tunnel {
+    Tunnel {
+        host: host.to_owned(),
         remote: Tunnel::REMOTE,
         ssh: "ssh".to_owned(),
         options: ["-i", KEY_FILE, "-o", "IdentitiesOnly=yes"].map(str::to_owned).into(),
-    };
-    let is_configured = !config.tunnels.is_empty();
-    let tunnels = if is_configured { config.tunnels.iter().collect() } else { vec![&example] };
+    }
+}
+
+/// Whether the tunnels of a configuration stand under `[[tunnel]]`.
+fn has_list(text: &str) -> bool {
+    let without_blanks = |line: &str| line.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    text.lines().any(|line| without_blanks(line).starts_with("[[tunnel]]"))
+}
+
+fn page(
+    config: &Config,
+    file: Option<&Path>,
+    host: Option<&str>,
+    new: Option<&New>,
+    configured: Vec<&Tunnel>,
+) -> String {
+    let mut page = Page::default();
+    if new.is_some() && host.is_none() {
+        page.note(
+            "An example. `mailknock setup ssh HOST`, with the mail server as you name it to ssh, is for that one.",
+        );
+    }
+    page.note(&format!("The way from the mail server to here, from {}.", super::name_of(file)));
     if config.auth.is_none() {
-        page.note("NOTE: there is no [auth]: every account of the mail server can ring; add one");
+        page.note(&format!("NOTE: {}", super::NO_AUTH));
+    }
+    let tunnels = match new {
+        Some(new) => vec![&new.tunnel],
+        None => configured,
+    };
+    let mut programs: Vec<&str> = tunnels.iter().map(|tunnel| tunnel.ssh.as_str()).collect();
+    programs.dedup();
+    for why in programs.iter().filter_map(|program| find(program).err()) {
+        page.note(&format!("NOTE: {why} Debian's package is openssh-client."));
     }
     let key = tunnels.iter().find_map(|tunnel| identity(tunnel)).unwrap_or_else(|| KEY_FILE.to_owned());
-    page.step("Here, once: a key that is for nothing else");
+    page.numbered("Here, once: a key that is for nothing else");
     page.line(&format!("ssh-keygen -t ed25519 -f {}", quoted(key.trim_end_matches(".pub"))));
     page.note(
         "Give it a passphrase where an agent holds it before Mailknock starts (ssh-add); else none, because nobody is\n\
          there to type it. What a thief of it could do is bounded by the server, below.",
     );
-    if !is_configured {
-        page.step("Here: in config.toml");
-        page.line(&format!(
-            "[tunnel]\nhost = \"{EXAMPLE_HOST}\"   # the mail server, as you name it to ssh\n\
-             remote = \"{EXAMPLE_ADDRESS}\"                # where its own programs reach you\n\
-             options = [\"-i\", \"{KEY_FILE}\", \"-o\", \"IdentitiesOnly=yes\"]"
-        ));
+    if let Some(new) = new {
+        let place = file.map(Path::to_owned).or_else(config_file).map(|file| format!(": {}", display(&file)));
+        page.numbered(&format!("Here: in config.toml{}", place.unwrap_or_default()));
+        page.line(&new.toml());
+        page.note(&new.told);
+        if new.others == Others::One {
+            page.note("Make the `[tunnel]` that is there `[[tunnel]]` as well: TOML takes only one of the two.");
+        }
     }
     for server in servers(&tunnels) {
         page.server(&server);
     }
-    page.step("See that it works");
+    page.numbered("See that it works");
     page.line("mailknock doctor");
     page.note(
         "To have ssh kept up by systemd in place of Mailknock, which shows it all the same, there is\n\
@@ -63,32 +154,11 @@ pub fn text(config: &Config, from: &str) -> String {
     page.text
 }
 
-struct Page {
-    text: String,
-    steps: u32,
-}
-
-// Writing to a string can't fail.
 impl Page {
-    fn step(&mut self, title: &str) {
-        self.steps += 1;
-        let _ = writeln!(self.text, "\n# ==== {}. {title}", self.steps);
-    }
-
-    fn line(&mut self, text: &str) {
-        let _ = writeln!(self.text, "{}", text.trim_end());
-    }
-
-    fn note(&mut self, text: &str) {
-        for line in text.lines() {
-            let _ = writeln!(self.text, "# {line}");
-        }
-    }
-
     fn server(&mut self, server: &Server<'_>) {
         let Server { first, account, .. } = server;
         let whose = account.map_or("the account that you log in to".to_owned(), |account| format!("of {account}"));
-        self.step(&format!("On {}: one line in ~/.ssh/authorized_keys, {whose}", server.name));
+        self.numbered(&format!("On {}: one line in ~/.ssh/authorized_keys, {whose}", server.name));
         self.line(&server.authorized_key());
         if server.public_key.is_none() {
             self.note("In the place of the key stands the line of the new file whose name ends in .pub.");
@@ -97,14 +167,14 @@ impl Page {
             "An account for nothing else is best: useradd --create-home --shell /usr/sbin/nologin {}\n\
              In one that somebody uses, put command=\"/usr/sbin/nologin\", in front of the line as well: `restrict` forbids\n\
              no commands.",
-            account.unwrap_or("mailknock")
+            quoted(account.unwrap_or("mailknock"))
         ));
-        self.step(&format!(
+        self.numbered(&format!(
             "For the administrator of {}: /etc/ssh/sshd_config.d/mailknock.conf; it works without",
             server.name
         ));
         self.line(&server.sshd_config());
-        self.step("Here, once, by hand: see that it is that server");
+        self.numbered("Here, once, by hand: see that it is that server");
         let words = [std::slice::from_ref(&first.ssh), &first.options, std::slice::from_ref(&first.host)].concat();
         self.line(&words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
         self.note(
@@ -134,17 +204,30 @@ fn servers<'a>(tunnels: &[&'a Tunnel]) -> Vec<Server<'a>> {
         match found.iter_mut().find(is_same) {
             Some(server) => server.tunnels.push(tunnel),
             None => {
-                let destination = tunnel.host.strip_prefix("ssh://").unwrap_or(&tunnel.host);
-                let (account, name) = match destination.rsplit_once('@') {
-                    Some((account, name)) => (Some(account), name),
-                    None => (None, destination),
-                };
+                let (account, name) = account_and_name(&tunnel.host);
                 let public_key = identity(tunnel).and_then(|file| public_key(&file));
                 found.push(Server { first: tunnel, name, account, tunnels: vec![tunnel], public_key });
             }
         }
     }
     found
+}
+
+fn account_and_name(host: &str) -> (Option<&str>, &str) {
+    let destination = host.strip_prefix("ssh://").unwrap_or(host);
+    match destination.rsplit_once('@') {
+        Some((account, name)) => (Some(account), name),
+        None => (None, destination),
+    }
+}
+
+/// The machine's name alone. Of what is no URL, all may be the name.
+fn server_name(host: &str) -> &str {
+    let (_, name) = account_and_name(host);
+    match (host.starts_with("ssh://"), name.rsplit_once(':')) {
+        (true, Some((name, port))) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => name,
+    }
 }
 
 impl Server<'_> {
@@ -246,9 +329,17 @@ mod tests {
 
     const AUTH: &str = "[auth]\nuser = \"u\"\npass = \"p\"\n";
 
+    fn parsed(text: &str) -> Config {
+        let (config, problems) = Config::parse("f", text);
+        config.unwrap_or_else(|| panic!("{problems:?}"))
+    }
+
     fn printed(tunnels: &str) -> String {
-        let (config, problems) = Config::parse("f", &format!("{AUTH}{tunnels}"));
-        text(&config.unwrap_or_else(|| panic!("{problems:?}")), "here")
+        text(&parsed(&format!("{AUTH}{tunnels}")), None, None)
+    }
+
+    fn new(host: &str, others: Others) -> New {
+        New { tunnel: new_tunnel(host), told: "It is free.".to_owned(), others }
     }
 
     #[track_caller]
@@ -261,15 +352,70 @@ mod tests {
         let text = printed("");
         let (_, rest) = text.split_once("\n[tunnel]\n").unwrap();
         let (lines, _) = rest.split_once("\n\n").unwrap();
-        let (config, problems) = Config::parse("f", &format!("{AUTH}[tunnel]\n{lines}"));
-        let config = config.unwrap_or_else(|| panic!("{problems:?}"));
-        assert_eq!(config.tunnels[0].host, EXAMPLE_HOST);
+        assert_eq!(parsed(&format!("{AUTH}[tunnel]\n{lines}")).tunnels[0].host, EXAMPLE_HOST);
+        assert!(text.lines().next().unwrap().contains("mailknock setup ssh HOST"), "{text}");
         has(&text, "ssh-keygen -t ed25519 -f ~/.ssh/mailknock");
         has(&text, "ssh -i ~/.ssh/mailknock -o IdentitiesOnly=yes mailknock@mail.example.org");
         has(&text, AUTHORIZED_KEYS.trim());
         has(&text, "mailknock doctor");
         assert_eq!(text.matches("# ==== ").count(), 6, "{text}");
         assert!(!text.contains("localhost"), "{text}");
+    }
+
+    #[test]
+    fn the_printed_block_means_this_host_whatever_it_is_called() {
+        for host in ["mail", "me@mail", "ssh://me@[::1]:22", "a\"b", "a\\b#c", "$(x)'y"] {
+            let mut new = new(host, Others::None);
+            new.tunnel.remote.set_port(20_000);
+            let found = parsed(&format!("{AUTH}{}\n# {}", new.toml(), new.told));
+            assert_eq!(found.tunnels, [new.tunnel]);
+        }
+    }
+
+    #[test]
+    fn a_tunnel_beside_others_is_one_of_a_list() {
+        let config = parsed(&format!("{AUTH}[tunnel]\nhost = \"other\""));
+        let shown = |others| page(&config, None, Some("m"), Some(&new("m", others)), Vec::new());
+        let text = shown(Others::One);
+        has(&text, "[[tunnel]]");
+        assert!(text.contains("Make the `[tunnel]`") && !text.contains("other\n"), "{text}");
+        let text = shown(Others::List);
+        has(&text, "[[tunnel]]");
+        has(&text, "# It is free.");
+        assert!(!text.contains("Make the"), "{text}");
+        assert!(has_list("x = 1\n [[ tunnel ]] # a\n") && !has_list("[tunnel]\n# [[tunnel]]"));
+    }
+
+    #[test]
+    fn of_a_host_that_is_configured_only_its_own_tunnels_are_told() {
+        let tunnel = "[[tunnel]]\nhost = \"me@mail\"\nremote = \"127.0.0.1:7\"\n[[tunnel]]\nhost = \"other\"\n";
+        let text = text(&parsed(&format!("{AUTH}{tunnel}")), None, Some("me@mail"));
+        has(&text, "PermitListen 127.0.0.1:7");
+        assert!(!text.contains("other\n") && !text.contains("in config.toml"), "{text}");
+    }
+
+    #[test]
+    fn a_server_is_the_same_whoever_logs_in() {
+        for host in ["mail", "me@mail", "ssh://mail", "ssh://a@mail:22"] {
+            assert_eq!(server_name(host), "mail", "{host}");
+        }
+        assert_eq!(server_name("ssh://[::1]"), "[::1]");
+        assert_eq!(server_name("::1"), "::1");
+    }
+
+    #[test]
+    fn a_shells_words_are_quoted() {
+        let new = new("a;b'c@m&n", Others::None);
+        let text = page(&parsed(AUTH), None, Some("m"), Some(&new), Vec::new());
+        let words = |start: &str| {
+            let line = text
+                .lines()
+                .map(|line| line.trim_start_matches("# "))
+                .find_map(|line| line.find(start).map(|at| &line[at..]));
+            shell_words::split(line.unwrap_or_else(|| panic!("no `{start}` in {text}"))).unwrap()
+        };
+        assert_eq!(words("ssh -i").last().unwrap(), "a;b'c@m&n");
+        assert_eq!(words("useradd").last().unwrap(), "a;b'c");
     }
 
     #[test]
