@@ -13,6 +13,7 @@ mod run;
 mod send;
 mod setup;
 mod status;
+mod telling;
 mod terminal;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,7 @@ use crate::mime::one_line;
 use crate::paths;
 use crate::problem::Problem;
 use crate::store::Entry;
+use telling::{Said, Telling};
 
 /// `EX_CONFIG` of sysexits.h: a service manager must not start us again for it.
 pub const WRONG_CONFIGURATION: u8 = 78;
@@ -144,7 +146,10 @@ pub fn main() -> ExitCode {
                 ExitCode::from(NOT_STARTED)
             }
         },
-        Some(Command::Reload) => ask_once(control::Request::Reload, Some(PATIENCE), |_| ExitCode::SUCCESS),
+        Some(Command::Reload) => {
+            let reloaded = answer(control::Request::Reload, Some(PATIENCE));
+            Telling::default().tell(reloaded.map(|_| Said::done(Vec::new())))
+        }
     }
 }
 
@@ -194,41 +199,29 @@ fn control_place() -> Option<control::Place> {
     paths::runtime_directory().map(control::Place::new)
 }
 
-/// Asks the running program; prints why where that fails.
+/// Asks the running program.
 fn ask(
     request: control::Request,
     patience: Option<Duration>,
     take: impl FnMut(control::Reply) -> control::Next,
-) -> Result<(), ExitCode> {
-    let asked = match control_place() {
+) -> Result<(), control::AskError> {
+    match control_place() {
         Some(place) => control::ask(&place, request, patience, take),
         None => Err(control::AskError::NotRunning),
-    };
-    asked.map_err(|error| {
-        eprintln!("mailknock: {error}");
-        ExitCode::FAILURE
-    })
+    }
 }
 
-/// Asks for one thing and prints what `show` makes of the reply.
-fn ask_once(
-    request: control::Request,
-    patience: Option<Duration>,
-    show: impl FnOnce(&control::Reply) -> ExitCode,
-) -> ExitCode {
-    let mut reply = None;
+/// Asks for one thing; gives the reply, or why it was not done.
+fn answer(request: control::Request, patience: Option<Duration>) -> Result<control::Reply, String> {
+    let mut reply = control::Reply::default();
     let asked = ask(request, patience, |line| {
-        reply = Some(line);
+        reply = line;
         control::Next::Stop
     });
-    match (asked, reply) {
-        (Ok(()), Some(control::Reply { error: Some(why), .. })) => {
-            eprintln!("mailknock: {why}");
-            ExitCode::FAILURE
-        }
-        (Ok(()), Some(reply)) => show(&reply),
-        (Ok(()), None) => ExitCode::FAILURE,
-        (Err(code), _) => code,
+    asked.map_err(|error| error.to_string())?;
+    match reply.error.take() {
+        Some(why) => Err(why),
+        None => Ok(reply),
     }
 }
 

@@ -43,6 +43,10 @@ pub enum Request {
         seconds: Option<u64>,
     },
     Resume,
+    /// As [`Request::Resume`] where notifications are paused, else as [`Request::Pause`].
+    Toggle {
+        seconds: Option<u64>,
+    },
     Reload,
     /// What is in memory, for where nothing is on disk.
     Recent,

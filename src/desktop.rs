@@ -215,6 +215,12 @@ pub async fn survey(wanted: Wanted) -> Vec<Finding> {
     backend::survey(wanted).await
 }
 
+/// Shows our own words in a popup, for a program that ends then, or tells why nobody shows them. Waits for a silent
+/// service no longer than a person does.
+pub async fn say(text: &str) -> Result<(), String> {
+    backend::say(&Note::ours(text)).await
+}
+
 /// How long a thread for something that blocks waits for more of it.
 const THREAD_KEPT: Duration = Duration::from_millis(100);
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Accounts;
-use crate::desktop::note::{Expire, Note, Urgency};
+use crate::desktop::note::Note;
 use crate::desktop::{Request, Slot};
 use crate::event::{EntryId, Event};
 use crate::handler::notify::{Action, Notify};
@@ -276,18 +276,7 @@ impl Popups {
             Announcement::News(text) => (text, None),
             Announcement::Trouble(text) => (text, Some("dialog-warning".to_owned())),
         };
-        let note = Note {
-            summary: "Mailknock".to_owned(),
-            body: crate::mime::paragraph(text),
-            icon,
-            urgency: Urgency::Normal,
-            expire: Expire::Default,
-            open_label: "Open".to_owned(),
-            buttons: Vec::new(),
-            sound: None,
-            account: None,
-            cover: None,
-        };
+        let note = Note { icon, open_label: Some("Open".to_owned()), ..Note::ours(text) };
         let slot = self.new_slot(note.clone(), None);
         let mut changes = Changes::default();
         self.make_room(&mut changes);

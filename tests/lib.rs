@@ -25,6 +25,7 @@ mod recovery;
 mod sleep;
 mod lock_hint;
 mod control;
+mod actions;
 mod reload;
 mod ends;
 mod real_dovecot;

@@ -21,11 +21,11 @@ impl App {
             Request::Status | Request::Follow => Reply::status(self.status_json()),
             Request::Probe => return effects.push(Effect::TryTunnels(reply)),
             Request::Pause { seconds } => {
-                let end = seconds.and_then(|seconds| now.wall.checked_add(Duration::from_secs(seconds)).ok());
-                self.pause_until(match (seconds, end) {
-                    (Some(_), Some(end)) => Paused::Until(end),
-                    _ => Paused::UntilResumed,
-                });
+                self.pause_until(length(seconds, now));
+                Reply::status(self.status_json())
+            }
+            Request::Toggle { seconds } => {
+                self.toggle_pause(length(seconds, now));
                 Reply::status(self.status_json())
             }
             Request::Resume => {
@@ -192,4 +192,10 @@ impl App {
             effects.extend(self.popups.announce(&announcement).into_iter().map(Effect::Desktop));
         }
     }
+}
+
+/// How long a pause is that lasts so many seconds; beyond the end of time it is one until resumed.
+fn length(seconds: Option<u64>, now: Now) -> Paused {
+    let end = seconds.and_then(|seconds| now.wall.checked_add(Duration::from_secs(seconds)).ok());
+    end.map_or(Paused::UntilResumed, Paused::Until)
 }

@@ -54,8 +54,7 @@ impl App {
                 match self.config.tray.click {
                     Click::Fetch => self.fetch(None, activation_token, effects),
                     Click::Open => self.open(None, activation_token, effects),
-                    Click::Pause if self.paused().is_some() => self.resume(),
-                    Click::Pause => self.pause_until(Paused::UntilResumed),
+                    Click::Pause => self.toggle_pause(Paused::UntilResumed),
                     Click::None => {}
                 }
             }

@@ -25,7 +25,16 @@ impl App {
         if self.paused.take().is_some() {
             self.store.pause(None);
         } else {
-            self.unquiet_until = self.quiet_until.or(self.unquiet_until);
+            // At once: who asked is told how it stands now.
+            self.unquiet_until = self.quiet_until.take().or(self.unquiet_until);
+        }
+    }
+
+    /// Ends what holds notifications; where nothing does, pauses.
+    pub(super) fn toggle_pause(&mut self, paused: Paused) {
+        match self.paused() {
+            Some(_) => self.resume(),
+            None => self.pause_until(paused),
         }
     }
 

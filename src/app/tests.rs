@@ -1,12 +1,14 @@
 //! Decisions without a runtime: inputs and times in, effects out.
 
 use super::*;
+use crate::control::Request as Control;
 use crate::desktop::ClosedBy;
 use crate::desktop::icons::Theme;
 use crate::desktop::menu::IconState;
 use crate::event::EventKind;
 use crate::mime;
 use crate::process::Exit;
+use crate::schema::StatusJson;
 
 struct Bench {
     app: App,
@@ -243,6 +245,49 @@ fn mail_while_paused_is_recorded_and_comes_as_one_summary() {
     assert_eq!(bench.popups(), ["2 new messages in INBOX"]);
     bench.mail("c@x");
     assert_eq!(bench.popups(), ["c@x"]);
+}
+
+/// What is answered to a request over the control socket.
+fn asked(bench: &mut Bench, request: Control) -> StatusJson {
+    let (reply, _) = oneshot::channel();
+    bench.input(Input::Ask(Ask { request, reply }));
+    let answer = bench.effects.iter().position(|effect| matches!(effect, Effect::Reply(..)));
+    match bench.effects.swap_remove(answer.expect("it is answered at once")) {
+        Effect::Reply(_, Reply { status: Some(status), .. }) => status,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_click_and_a_command_pause_what_is_not_paused_and_resume_what_is() {
+    let toggle = |seconds| Control::Toggle { seconds };
+    let mut bench = Bench::with_desktop("[tray]\nclick = \"pause\"");
+    let paused = asked(&mut bench, toggle(None));
+    assert_eq!((paused.paused, paused.paused_until), (true, None));
+    bench.click();
+    assert!(bench.app.paused().is_none());
+    bench.click();
+    assert!(bench.app.paused().is_some());
+    assert!(!asked(&mut bench, toggle(Some(60))).paused, "the length is for a pause that begins");
+    let end = asked(&mut bench, toggle(Some(60))).paused_until;
+    assert_eq!(end, bench.now.wall.checked_add(Duration::from_secs(60)).ok());
+    bench.after(60);
+    assert!(asked(&mut bench, toggle(None)).paused, "that pause is over");
+}
+
+#[test]
+fn who_ends_quiet_hours_is_told_so_at_once() {
+    let always = "[pause]\nquiet_hours = [\"00:00-12:00\", \"12:00-00:00\"]";
+    for end in [Control::Resume, Control::Toggle { seconds: None }] {
+        let mut bench = Bench::with_desktop(always);
+        bench.mail("a@x");
+        assert!(bench.popups().is_empty());
+        assert!(!asked(&mut bench, end).paused);
+        assert_eq!(bench.popups(), ["a@x"]);
+        bench.after(1);
+        assert!(bench.app.paused().is_none(), "until the next");
+        assert!(asked(&mut bench, Control::Toggle { seconds: None }).paused);
+    }
 }
 
 #[test]

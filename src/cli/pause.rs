@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::PATIENCE;
+use super::telling::{Said, Telling};
 use crate::clock::time_of_day;
 use crate::control::{Reply, Request};
 
@@ -14,24 +15,31 @@ pub struct Arguments {
     /// How long, such as 30m or 2h; without, until resumed
     #[arg(value_parser = humantime::parse_duration)]
     duration: Option<Duration>,
+    /// Resume where notifications are paused already
+    #[arg(long)]
+    toggle: bool,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 pub fn pause(arguments: &Arguments) -> ExitCode {
     let seconds = arguments.duration.map(|duration| duration.as_secs().max(1));
-    super::ask_once(Request::Pause { seconds }, Some(PATIENCE), say)
+    let request = match arguments.toggle {
+        true => Request::Toggle { seconds },
+        false => Request::Pause { seconds },
+    };
+    arguments.telling.tell(super::answer(request, Some(PATIENCE)).map(said))
 }
 
 pub fn resume() -> ExitCode {
-    super::ask_once(Request::Resume, Some(PATIENCE), say)
+    Telling::default().tell(super::answer(Request::Resume, Some(PATIENCE)).map(said))
 }
 
-fn say(reply: &Reply) -> ExitCode {
-    if let Some(status) = &reply.status {
-        match (status.paused, status.paused_until) {
-            (false, _) => println!("notifications are shown"),
-            (true, None) => println!("notifications are paused until resumed"),
-            (true, Some(end)) => println!("notifications are paused until {}", time_of_day(end)),
-        }
-    }
-    ExitCode::SUCCESS
+fn said(reply: Reply) -> Said {
+    let line = reply.status.map(|status| match (status.paused, status.paused_until) {
+        (false, _) => "notifications are shown".to_owned(),
+        (true, None) => "notifications are paused until resumed".to_owned(),
+        (true, Some(end)) => format!("notifications are paused until {}", time_of_day(end)),
+    });
+    Said::done(line.into_iter().collect())
 }

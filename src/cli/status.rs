@@ -7,22 +7,25 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 
 use super::PATIENCE;
+use super::telling::{Said, Telling};
 use crate::clock::time_of_day;
-use crate::control::{Next, Reply, Request};
+use crate::control::{Next, Request};
 use crate::desktop::note::escape_markup;
 use crate::schema::{HandlerJson, RecordJson, StatusJson, TunnelJson};
 
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// One JSON object
-    #[arg(long)]
+    #[arg(long, conflicts_with = "notify")]
     json: bool,
     /// A line for each change, until interrupted
-    #[arg(long)]
+    #[arg(long, conflicts_with = "notify")]
     follow: bool,
     /// For people, or for waybar's custom module with `return-type` json
-    #[arg(long, value_enum, default_value_t = Format::Text)]
+    #[arg(long, value_enum, default_value_t = Format::Text, conflicts_with = "notify")]
     format: Format,
+    #[command(flatten)]
+    telling: Telling,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -32,36 +35,36 @@ enum Format {
 }
 
 pub fn status(arguments: &Arguments) -> ExitCode {
-    let show = |reply: &Reply| {
-        let status = reply.status.clone().unwrap_or_default();
-        let shown = match (arguments.json, arguments.format, arguments.follow) {
-            (true, ..) => serde_json::to_string(&status).unwrap_or_default(),
-            (false, Format::Waybar, _) => serde_json::to_string(&Waybar::new(&status)).unwrap_or_default(),
-            (false, Format::Text, true) => one_line(&status),
-            (false, Format::Text, false) => lines(&status).join("\n"),
-        };
-        let mut stdout = std::io::stdout();
-        writeln!(stdout, "{shown}").and_then(|()| stdout.flush()).is_ok()
-    };
-    if !arguments.follow {
-        return super::ask_once(Request::Status, Some(PATIENCE), |reply| {
-            show(reply);
-            ExitCode::SUCCESS
-        });
+    if arguments.follow {
+        return follow(arguments);
     }
+    let answer = super::answer(Request::Status, Some(PATIENCE));
+    arguments.telling.tell(answer.map(|reply| Said::done(said(arguments, &reply.status.unwrap_or_default()))))
+}
+
+fn follow(arguments: &Arguments) -> ExitCode {
     let mut refused = None;
     let followed = super::ask(Request::Follow, None, |reply| {
-        refused = reply.error.clone();
+        refused = reply.error;
+        let shown = said(arguments, &reply.status.unwrap_or_default()).join("\n");
+        let mut stdout = std::io::stdout();
+        let mut show = || writeln!(stdout, "{shown}").and_then(|()| stdout.flush()).is_ok();
         // Whoever read it has gone: nobody follows any more.
-        if refused.is_none() && show(&reply) { Next::More } else { Next::Stop }
+        if refused.is_none() && show() { Next::More } else { Next::Stop }
     });
-    match (followed, refused) {
-        (_, Some(why)) => {
-            eprintln!("mailknock: {why}");
-            ExitCode::FAILURE
-        }
-        (Ok(()), None) => ExitCode::SUCCESS,
-        (Err(code), None) => code,
+    let followed = match refused {
+        Some(why) => Err(why),
+        None => followed.map_err(|error| error.to_string()),
+    };
+    arguments.telling.tell(followed.map(|()| Said::done(Vec::new())))
+}
+
+fn said(arguments: &Arguments, status: &StatusJson) -> Vec<String> {
+    match (arguments.json, arguments.format, arguments.follow) {
+        (true, ..) => vec![serde_json::to_string(status).unwrap_or_default()],
+        (false, Format::Waybar, _) => vec![serde_json::to_string(&Waybar::new(status)).unwrap_or_default()],
+        (false, Format::Text, true) => vec![one_line(status)],
+        (false, Format::Text, false) => lines(status),
     }
 }
 

@@ -266,6 +266,7 @@ mod tests {
             Request::Fetch { handlers: vec!["a".into()] }
         );
         assert_eq!(read(r#"{"version":1,"command":"pause","seconds":5}"#), Request::Pause { seconds: Some(5) });
+        assert_eq!(read(r#"{"version":1,"command":"toggle","seconds":5}"#), Request::Toggle { seconds: Some(5) });
         assert!(serde_json::from_str::<Asked>(r#"{"version":1,"command":"run","path":"/bin/sh"}"#).is_err());
     }
 }

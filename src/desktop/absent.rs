@@ -2,6 +2,7 @@
 
 use tokio::sync::mpsc;
 
+use super::note::Note;
 use super::{Availability, DesktopEvent, PowerRequest, Request, Wanted};
 use crate::finding::Finding;
 
@@ -9,6 +10,10 @@ const WHY: &str = "this build has no desktop backend";
 
 pub async fn survey(_wanted: Wanted) -> Vec<Finding> {
     vec![Finding::warning("desktop", WHY)]
+}
+
+pub async fn say(_note: &Note) -> Result<(), String> {
+    Err(WHY.to_owned())
 }
 
 pub async fn carry(

@@ -8,6 +8,7 @@ mod disturb;
 mod lock;
 mod logind;
 mod notifications;
+mod say;
 mod scope;
 mod session;
 mod survey;
@@ -27,6 +28,7 @@ use lock::Lock;
 use session::{Ended, Session};
 
 pub use logind::power;
+pub use say::say;
 pub use survey::survey;
 
 /// How long another program has to answer.

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use crate::mime::paragraph;
+
 /// A popup as a handler means it; its texts are safe to show, but not escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Note {
@@ -12,8 +14,8 @@ pub struct Note {
     pub icon: Option<String>,
     pub urgency: Urgency,
     pub expire: Expire,
-    /// The label of the click that opens the mail.
-    pub open_label: String,
+    /// The label of the click that opens the mail; none where who shows it doesn't stay to hear one.
+    pub open_label: Option<String>,
     /// The labels of the buttons, in order.
     pub buttons: Vec<String>,
     /// A sound's name (Sound Naming Specification); silent without.
@@ -25,6 +27,22 @@ pub struct Note {
 }
 
 impl Note {
+    /// The program's own words, which nobody needs to answer.
+    pub fn ours(text: &str) -> Self {
+        Self {
+            summary: "Mailknock".to_owned(),
+            body: paragraph(text),
+            icon: None,
+            urgency: Urgency::Normal,
+            expire: Expire::Default,
+            open_label: None,
+            buttons: Vec::new(),
+            sound: None,
+            account: None,
+            cover: None,
+        }
+    }
+
     /// What strangers may see: that there is something.
     pub fn covered(&self) -> Self {
         match &self.cover {
@@ -100,13 +118,13 @@ pub fn rendered(note: &Note, caps: &Caps) -> Rendered {
         // Without bodies the subject is better in the one line than nowhere.
         false => (format!("{}: {}", note.summary, note.body.lines().next().unwrap_or_default()), String::new()),
     };
-    let actions = match caps.actions {
-        true => {
+    let actions = match &note.open_label {
+        Some(open_label) if caps.actions => {
             let buttons = note.buttons.iter().enumerate();
             let buttons = buttons.flat_map(|(number, label)| [format!("{BUTTON}{number}"), label.clone()]);
-            [DEFAULT_ACTION.to_owned(), note.open_label.clone()].into_iter().chain(buttons).collect()
+            [DEFAULT_ACTION.to_owned(), open_label.clone()].into_iter().chain(buttons).collect()
         }
-        false => Vec::new(),
+        _ => Vec::new(),
     };
     Rendered {
         summary,
@@ -153,7 +171,7 @@ mod tests {
             icon: None,
             urgency: Urgency::Normal,
             expire: Expire::Default,
-            open_label: "Open".into(),
+            open_label: Some("Open".into()),
             buttons: Vec::new(),
             sound: None,
             account: None,
@@ -178,6 +196,14 @@ mod tests {
         assert_eq!(with.actions, ["default", "Open", "button-0", "Mark read", "button-1", "Delete"]);
         assert_eq!((button("button-1"), button("default"), button("button-x")), (Some(1), None, None));
         assert!(rendered(&note, &Caps::default()).actions.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_stays_for_can_not_be_clicked() {
+        let note = Note::ours("a <b>\u{202e}\nc");
+        assert_eq!((note.summary.as_str(), note.body.as_str()), ("Mailknock", "a <b>\nc"));
+        let shown = rendered(&note, &Caps::from_names(&["actions", "body", "body-markup"]));
+        assert_eq!((shown.body.as_str(), shown.actions.len()), ("a &lt;b&gt;\nc", 0));
     }
 
     #[test]

@@ -176,7 +176,7 @@ impl Notify {
             icon: self.icon.clone(),
             urgency: self.urgency,
             expire: self.expire,
-            open_label: "Open".to_owned(),
+            open_label: Some("Open".to_owned()),
             buttons: Vec::new(),
             sound: self.sound.clone(),
             account: account.map(str::to_owned),

@@ -175,11 +175,13 @@ impl Popups {
             }
         };
         let rendered = rendered(note, &caps);
-        let mut hints = HashMap::from([
-            ("desktop-entry", Value::from("mailknock")),
-            ("category", Value::from("email.arrived")),
-            ("urgency", Value::from(rendered.urgency)),
-        ]);
+        let mut hints =
+            HashMap::from([("category", Value::from("email.arrived")), ("urgency", Value::from(rendered.urgency))]);
+        // GNOME takes down what belongs to a program of its list as soon as who showed it leaves the bus
+        // (`_onNameVanished` in its notificationDaemon.js).
+        if note.open_label.is_some() {
+            hints.insert("desktop-entry", Value::from("mailknock"));
+        }
         if note.icon.is_none() {
             hints.insert("image-data", image_data(mailknock()));
         }
