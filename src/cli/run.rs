@@ -90,10 +90,13 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
 fn first_advice() -> Vec<String> {
     let mut advice = Vec::new();
     if Path::new(paths::IMSERIOUS_CONFIG).exists() {
-        advice.push(format!("to use IMSErious' own configuration: mailknock -c {}", paths::IMSERIOUS_CONFIG));
+        advice.push(format!("To use IMSErious' own configuration: mailknock -c {}", paths::IMSERIOUS_CONFIG));
     }
-    advice.push("`mailknock config init` writes a configuration, with a password, and says what is next".to_owned());
-    advice.push("`mailknock setup dovecot`, or another server's name, prints the mail server's part".to_owned());
+    advice.push(
+        "In a terminal, `mailknock config init` writes a configuration with a password, and says what is next."
+            .to_owned(),
+    );
+    advice.push("`mailknock setup dovecot`, or another server's name, prints the mail server's part.".to_owned());
     advice
 }
 
