@@ -2,13 +2,16 @@
 
 mod autostart;
 mod check;
+mod completions;
 mod config;
 mod demo;
 mod doctor;
 mod fetch;
 mod log;
+mod man;
 mod pause;
 mod recent;
+mod roff;
 mod run;
 mod send;
 mod setup;
@@ -20,7 +23,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::builder::Resettable;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 use crate::clock::time_of_day;
 use crate::config::Config;
@@ -91,6 +95,10 @@ enum Command {
     Send(Box<send::Arguments>),
     /// Print the mail server's side, filled in from the configuration
     Setup(setup::Arguments),
+    /// Print what lets a shell complete the command line
+    Completions(completions::Arguments),
+    /// Print the manual page; to read it: mailknock man | man -l -
+    Man,
     /// Run a program that ends when PARENT does; how `run` starts ssh
     #[command(hide = true)]
     Hold {
@@ -139,6 +147,8 @@ pub fn main() -> ExitCode {
         Some(Command::Resume) => pause::resume(),
         Some(Command::Config(arguments)) => config::config(file, &arguments),
         Some(Command::Autostart(arguments)) => autostart::autostart(file, &arguments),
+        Some(Command::Completions(arguments)) => completions::completions(shown(&Cli::command()), &arguments),
+        Some(Command::Man) => man::man(shown(&Cli::command())),
         Some(Command::Hold { parent, words }) => match crate::process::hold(parent, &words) {
             Ok(code) => ExitCode::from(code),
             Err(why) => {
@@ -151,6 +161,19 @@ pub fn main() -> ExitCode {
             Telling::default().tell(reloaded.map(|_| Said::done(Vec::new())))
         }
     }
+}
+
+/// The command line without what is hidden: those who write scripts and pages from it would show all of it.
+fn shown(command: &clap::Command) -> clap::Command {
+    // clap wants names that stay; the program prints one thing and ends.
+    let name: &'static str = command.get_name().to_owned().leak();
+    clap::Command::new(name)
+        .about(Resettable::from(command.get_about().cloned()))
+        .long_about(Resettable::from(command.get_long_about().cloned()))
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_version_flag(true)
+        .args(command.get_arguments().filter(|argument| !argument.is_hide_set()))
+        .subcommands(command.get_subcommands().filter(|command| !command.is_hide_set()).map(shown))
 }
 
 /// A configuration and where it came from.

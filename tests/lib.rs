@@ -8,6 +8,8 @@ mod support;
 mod layers;
 mod rig;
 mod command_line;
+mod completions;
+mod manual;
 mod payloads;
 mod listener;
 mod hostile;

@@ -8,6 +8,7 @@ pub mod certificate;
 pub mod daemon;
 pub mod desktop;
 pub mod dovecot;
+pub mod help;
 pub mod http;
 pub mod imap;
 pub mod installed;

@@ -44,24 +44,31 @@ pub struct Arguments {
     /// What happened [default: MessageNew]
     #[arg(long, allow_hyphen_values = true)]
     event: Option<OsString>,
+    /// The folder it is about
     #[arg(long, allow_hyphen_values = true)]
     folder: Option<OsString>,
+    /// In place of the mail's own From
     #[arg(long, allow_hyphen_values = true)]
     from: Option<OsString>,
+    /// In place of the mail's own To
     #[arg(long, allow_hyphen_values = true)]
     to: Option<OsString>,
+    /// In place of the mail's own Subject
     #[arg(long, allow_hyphen_values = true)]
     subject: Option<OsString>,
     /// The beginning of the text
     #[arg(long, allow_hyphen_values = true)]
     snippet: Option<OsString>,
+    /// The message's UID in its folder
     #[arg(long, allow_hyphen_values = true)]
     uid: Option<OsString>,
+    /// The folder's UIDVALIDITY
     #[arg(long, allow_hyphen_values = true)]
     uid_validity: Option<OsString>,
     /// Unseen messages in the folder
     #[arg(long, allow_hyphen_values = true)]
     unseen: Option<OsString>,
+    /// In place of the mail's own Message-ID
     #[arg(long, allow_hyphen_values = true)]
     message_id: Option<OsString>,
     /// Stands in for a missing From
