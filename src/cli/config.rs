@@ -51,7 +51,7 @@ fn init(file: &Path) -> ExitCode {
     match starter::write(file, &starter::starter(&pass, Auth::On)) {
         Ok(()) => {
             println!("{name} is written, for you alone to read, with a password for the mail server.\n");
-            first_steps().iter().for_each(|line| println!("{line}"));
+            NEXT_STEPS.iter().for_each(|(command, what)| println!("{command:<26}  {what}"));
             ExitCode::SUCCESS
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -70,13 +70,11 @@ fn init(file: &Path) -> ExitCode {
     }
 }
 
-/// What a new user does next, a command a line.
-pub fn first_steps() -> [&'static str; 5] {
-    [
-        "mailknock setup ssh HOST    says how the mail server HOST gets to you, step by step",
-        "mailknock setup dovecot     says what the mail server needs; others: mailknock setup --help",
-        "mailknock                   starts it, unless it runs already",
-        "mailknock doctor            tries each link",
-        "mailknock autostart enable  has it started when you log in",
-    ]
-}
+/// What a new user does after the first, `mailknock config init`, and what each is for.
+pub const NEXT_STEPS: [(&str, &str); 5] = [
+    ("mailknock setup ssh HOST", "says how the mail server HOST gets to you, step by step"),
+    ("mailknock setup dovecot", "says what the mail server needs; others: mailknock setup --help"),
+    ("mailknock", "starts it, unless it runs already"),
+    ("mailknock doctor", "tries each link"),
+    ("mailknock autostart enable", "has it started when you log in"),
+];

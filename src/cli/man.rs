@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::builder::PossibleValue;
 use clap::{Arg, ArgAction, Command};
 
+use super::config::NEXT_STEPS;
 use super::roff::Page;
 use super::terminal;
 
@@ -12,15 +13,7 @@ const DESCRIPTION: &str = "Mailknock is the part of a mail server that lives on 
 event the moment mail arrives; Mailknock shows a notification with the sender and subject, runs `mbsync`, `fdm` or any \
 other command, and keeps what happened lately in the menu of its tray icon. It holds no mail password, opens no IMAP \
 connection and polls nothing: the event comes to it, usually down an SSH reverse tunnel from your own mail server.\n\n\
-A first day, in five commands:";
-
-const FIRST_DAY: [(&str, &str); 5] = [
-    ("`mailknock config init`", "Write a configuration, with a password of its own."),
-    ("`mailknock setup ssh` <HOST>", "Give the tunnel from the mail server its key and its place there."),
-    ("`mailknock setup dovecot`", "Print what the mail server needs; there are other servers than Dovecot."),
-    ("`mailknock doctor`", "See what comes through, link by link, and what to do where nothing does."),
-    ("`mailknock autostart enable`", "Have Mailknock started at every login."),
-];
+A first day begins with `mailknock config init`, which writes a configuration with a password of its own. Then";
 
 const EXIT_STATUS: [(&str, &str); 13] = [
     (
@@ -104,7 +97,7 @@ fn page(mut root: Command) -> String {
     page.paragraphs(&synopsis(&root, root.get_arguments()));
     page.section("DESCRIPTION");
     page.paragraphs(DESCRIPTION);
-    page.within(|page| add_items(page, &FIRST_DAY));
+    page.within(|page| NEXT_STEPS.iter().for_each(|(command, what)| page.item(&format!("`{command}`"), what)));
     page.section("OPTIONS");
     root.get_arguments().for_each(|option| add_argument(&mut page, option));
     page.section("COMMANDS");
