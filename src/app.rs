@@ -22,7 +22,7 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use crate::clock::{Now, tomorrow};
-use crate::config::{Click, Config};
+use crate::config::{Address, Click, Config};
 use crate::control::{Ask, Reply};
 use crate::desktop::menu::{TrayView, tray_view};
 use crate::desktop::{Availability, Choice, DesktopEvent, PauseFor, PowerRequest, Request, Slot, Wanted};
@@ -85,8 +85,11 @@ pub enum Input {
         name: Option<String>,
         standing: Option<Standing>,
     },
-    /// The tunnels have been tried, for somebody who waits.
-    Tried(oneshot::Sender<Reply>),
+    /// The tunnels have been tried, for somebody who waits; `ways` are their names and where each can be tried.
+    Tried {
+        reply: oneshot::Sender<Reply>,
+        ways: Vec<(Option<String>, Address)>,
+    },
     /// A button's command is over.
     ButtonEnded {
         entry: EntryId,
@@ -346,7 +349,7 @@ impl App {
             Input::Read { id, read } => self.message_read(id, read, now, &mut effects),
             Input::Tunnel { name, standing } => self.tunnel_is(name, standing, now, &mut effects),
             Input::ButtonEnded { entry, label, ended } => self.button_ended(entry, &label, &ended),
-            Input::Tried(reply) => effects.push(Effect::Reply(reply, Reply::status(self.status_json()))),
+            Input::Tried { reply, ways } => effects.push(Effect::Reply(reply, self.tried(&ways))),
             Input::Autostart(told) => self.autostart_is(told),
             Input::NotOpened(why) => self.not_opened(&why),
             Input::Slept(slept) => self.awake(slept, now, &mut effects),

@@ -22,6 +22,9 @@ const MAX_ANSWER: usize = 16 * 1024;
 /// As good as none.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The host that our own listener is asked for.
+const OURSELVES: &str = "127.0.0.1";
+
 /// Where a listener is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Url {
@@ -106,13 +109,7 @@ pub fn put_json(
     let end = Instant::now() + deadline.min(LONGEST);
     let mut stream = Timed { stream: connect(url, end)?, end };
     let host = if url.host.contains(':') { format!("[{}]", url.host) } else { url.host.clone() };
-    let mut head =
-        format!("PUT {} HTTP/1.1\r\nhost: {host}:{}\r\ncontent-type: application/json\r\n", url.path, url.port);
-    if let Some(credentials) = credentials {
-        head += &format!("authorization: Basic {}\r\n", STANDARD.encode(credentials));
-    }
-    head += &format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    let request = [head.as_bytes(), body].concat();
+    let request = put(&format!("{host}:{}", url.port), &url.path, credentials, body);
     match url.is_https {
         false => exchange(&mut stream, &request),
         true => {
@@ -129,25 +126,63 @@ pub async fn ask(
     certificate: Option<CertificateDer<'static>>,
     path: &str,
 ) -> io::Result<Vec<u8>> {
-    let Some(certificate) = certificate else { return ask_plainly(stream, path).await };
-    let connector = tokio_rustls::TlsConnector::from(Arc::new(trust::pinned(certificate)?));
-    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
-    ask_plainly(connector.connect(name, stream).await?, path).await
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {OURSELVES}\r\nconnection: close\r\n\r\n");
+    over(stream, certificate, request.as_bytes(), |answer| answer.contains(&b'\n')).await
 }
 
-async fn ask_plainly(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> io::Result<Vec<u8>> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
+/// Sends a JSON body as [`put_json`] does, over a connection as [`ask`] takes one. It knows no deadline.
+pub async fn tell(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    certificate: Option<CertificateDer<'static>>,
+    path: &str,
+    credentials: Option<&str>,
+    body: &[u8],
+) -> io::Result<Answer> {
+    let request = put(OURSELVES, path, credentials, body);
+    read(&over(stream, certificate, &request, is_complete).await?)
+}
+
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    certificate: Option<CertificateDer<'static>>,
+    request: &[u8],
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
+    let Some(certificate) = certificate else { return plainly(stream, request, is_enough).await };
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(trust::pinned(certificate)?));
+    let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+    plainly(connector.connect(name, stream).await?, request, is_enough).await
+}
+
+async fn plainly(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    request: &[u8],
+    is_enough: impl Fn(&[u8]) -> bool,
+) -> io::Result<Vec<u8>> {
+    stream.write_all(request).await?;
     stream.flush().await?;
     let mut answer = Vec::new();
     let mut chunk = [0; 512];
-    while answer.len() < MAX_ANSWER && !answer.contains(&b'\n') {
-        match stream.read(&mut chunk).await? {
-            0 => break,
-            count => answer.extend_from_slice(&chunk[..count]),
+    while answer.len() < MAX_ANSWER && !is_enough(&answer) {
+        match stream.read(&mut chunk).await {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&chunk[..count]),
+            // What there is may do, as below.
+            Err(_) if status(&answer).is_some() => break,
+            Err(error) => return Err(error),
         }
     }
     Ok(answer)
+}
+
+/// A request with a JSON body.
+fn put(host: &str, path: &str, credentials: Option<&str>, body: &[u8]) -> Vec<u8> {
+    let mut head = format!("PUT {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n");
+    if let Some(credentials) = credentials {
+        head += &format!("authorization: Basic {}\r\n", STANDARD.encode(credentials));
+    }
+    head += &format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
 }
 
 fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answer> {
@@ -163,8 +198,12 @@ fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answ
             Err(error) => return sent.and(Err(error)),
         }
     }
-    let status = status(&answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))?;
-    let text = String::from_utf8_lossy(&answer[body(&answer).unwrap_or(answer.len())..]).into_owned();
+    read(&answer)
+}
+
+fn read(answer: &[u8]) -> io::Result<Answer> {
+    let status = status(answer).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the answer is not HTTP"))?;
+    let text = String::from_utf8_lossy(&answer[body(answer).unwrap_or(answer.len())..]).into_owned();
     Ok(Answer { status, text })
 }
 
@@ -313,6 +352,25 @@ mod tests {
         assert!(private("http://127.1.2.3/") && private("http://[::1]/") && private("https://x/"));
         assert!(private("http://LocalHost/") && private("http://[::ffff:127.0.0.1]/"));
         assert!(!private("http://localhost.example/") && !private("http://10.0.0.1/"));
+    }
+
+    #[tokio::test]
+    async fn over_an_open_connection_the_whole_answer_is_read() {
+        let (ours, mut theirs) = tokio::io::duplex(1024);
+        let serving = async move {
+            let mut request = vec![0; 1024];
+            let length = theirs.read(&mut request).await.unwrap();
+            theirs.write_all(b"HTTP/1.1 401 No\r\ncontent-length: 2\r\n").await.unwrap();
+            theirs.write_all(b"\r\nno, and what does not belong to it").await.unwrap();
+            String::from_utf8_lossy(&request[..length]).into_owned()
+        };
+        let (answer, request) = tokio::join!(tell(ours, None, "/x", Some("u:p"), b"{}"), serving);
+        let answer = answer.unwrap();
+        assert_eq!(answer.status, 401);
+        assert!(answer.text.starts_with("no"), "{answer:?}");
+        let head = "PUT /x HTTP/1.1\r\nhost: 127.0.0.1\r\n";
+        assert!(request.starts_with(head) && request.contains("authorization: Basic dTpw\r\n"), "{request}");
+        assert!(request.ends_with("\r\n\r\n{}"), "{request}");
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub enum EventKind {
     MessageTrash,
     /// A request of a sender of ours that could not be understood: something happened, and nobody knows what.
     Unreadable,
+    /// No mail server's: `mailknock doctor` sends it to see whether it arrives. Nothing is done about it.
+    MailknockTest,
     Other(String),
 }
 
@@ -45,7 +47,7 @@ impl EventKind {
     pub fn from_name(name: &str) -> Self {
         Self::KNOWN
             .into_iter()
-            .chain([Self::Unreadable])
+            .chain([Self::Unreadable, Self::MailknockTest])
             .find(|kind| kind.name().eq_ignore_ascii_case(name))
             .unwrap_or_else(|| Self::Other(name.to_owned()))
     }
@@ -66,6 +68,7 @@ impl EventKind {
             Self::MessageRead => "MessageRead",
             Self::MessageTrash => "MessageTrash",
             Self::Unreadable => "Unreadable",
+            Self::MailknockTest => "MailknockTest",
             Self::Other(name) => name,
         }
     }
@@ -202,10 +205,16 @@ impl Event {
         has_counts && self.from.is_none() && self.subject.is_none() && self.snippet.is_none() && self.uid.is_none()
     }
 
-    /// Whether this is a change of flags or an end of a message: they come by the dozen, and say nothing to a person.
+    /// Whether this is a change of flags or an end of a message, which come by the dozen, or a test: it says nothing to a
+    /// person.
     pub fn is_noise(&self) -> bool {
-        use EventKind::{FlagsClear, FlagsSet, MessageExpunge, MessageRead, MessageTrash};
-        matches!(self.kind, FlagsClear | FlagsSet | MessageRead | MessageTrash | MessageExpunge)
+        use EventKind::{FlagsClear, FlagsSet, MailknockTest, MessageExpunge, MessageRead, MessageTrash};
+        matches!(self.kind, FlagsClear | FlagsSet | MessageRead | MessageTrash | MessageExpunge | MailknockTest)
+    }
+
+    /// Whether `mailknock doctor` sent this, and no mail server.
+    pub fn is_test(&self) -> bool {
+        self.kind == EventKind::MailknockTest
     }
 
     /// Whether this says that a message came in.
@@ -222,7 +231,7 @@ mod tests {
     fn names_compare_without_case_and_print_canonically() {
         assert_eq!(EventKind::from_name("messageNew"), EventKind::MessageNew);
         assert_eq!(EventKind::from_name("MESSAGENEW").name(), "MessageNew");
-        for kind in EventKind::KNOWN {
+        for kind in EventKind::KNOWN.into_iter().chain([EventKind::Unreadable, EventKind::MailknockTest]) {
             assert_eq!(EventKind::from_name(&kind.name().to_lowercase()), kind);
         }
     }

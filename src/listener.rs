@@ -33,7 +33,7 @@ use probes::Probes;
 use socket::Socket;
 
 pub use gate::PROBE;
-pub use probes::Awaited;
+pub use probes::{Awaited, nonce};
 pub use socket::connect;
 pub use tls::Identity;
 

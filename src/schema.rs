@@ -250,6 +250,10 @@ pub struct TunnelJson {
     /// Why it is down.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// Where the way through it can be tried, in the control socket's answer to `probe` alone: what goes in there comes
+    /// out at the mail server. As a `listen` of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
 }
 
 impl TunnelJson {
@@ -302,6 +306,7 @@ impl StatusJson {
             state: tunnel.state.word().to_owned(),
             since: tunnel.since,
             why: tunnel.state.why().map(str::to_owned),
+            probe: None,
         };
         Self {
             schema: VERSION,

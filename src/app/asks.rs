@@ -125,6 +125,16 @@ impl App {
         self.announcement = Some(Announcement::News(format!("{}\n{advice}", self.listening_in_words())));
     }
 
+    /// How it stands after the tunnels have been tried, and where they can be.
+    pub(super) fn tried(&self, ways: &[(Option<String>, Address)]) -> Reply {
+        let mut status = self.status_json();
+        for tunnel in &mut status.tunnels {
+            let way = ways.iter().find(|(name, _)| *name == tunnel.host);
+            tunnel.probe = way.map(|(_, socket)| socket.to_string());
+        }
+        Reply::status(status)
+    }
+
     pub fn status_json(&self) -> StatusJson {
         let record = match (self.has_record, &self.record_fault) {
             (true, None) => RecordJson::Disk,

@@ -246,7 +246,7 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
                 // What the try found was told before, and is to be in the answer.
                 let news = std::iter::from_fn(|| news_of_tunnels.try_recv().ok());
                 let news = news.map(|(name, standing)| Input::Tunnel { name, standing });
-                session.turn(news.chain([Input::Tried(reply)]));
+                session.turn(news.chain([Input::Tried { reply, ways: session.tunnels.ways() }]));
                 continue;
             }
             Some(slept) = sleeps.recv() => Input::Slept(slept),

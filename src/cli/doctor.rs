@@ -1,17 +1,21 @@
-//! `mailknock doctor`: each link in turn, from the configuration to what comes through the tunnel, and what to do.
+//! `mailknock doctor`: each link in turn, from the configuration to a test event that comes through the tunnel, and
+//! what to do.
 
 mod listening;
 mod programs;
+mod server;
+mod trial;
 mod tunnels;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
 
 use super::{Read, control_place, terminal};
 use crate::config::Config;
-use crate::control::{self, AskError, Next, Request};
+use crate::control::{self, AskError, Next, Reply, Request};
 use crate::desktop::{self, Wanted};
 use crate::finding::{Finding, State};
 use crate::mime::one_line;
@@ -19,6 +23,11 @@ use crate::paths::display;
 use crate::problem::Problem;
 use crate::schema::{DoctorJson, StatusJson, TunnelJson};
 use crate::secret;
+use crate::store::Entry;
+use trial::Trial;
+
+/// It has nothing to do but to answer.
+const PATIENCE_WITH_MEMORY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 pub struct Arguments {
@@ -40,14 +49,32 @@ async fn look_at_all(read: &Read, report: &mut Report) {
     report.add_all(configuration(read));
     let running = running(report);
     let config = read.config.as_ref();
+    let (has_tunnel, leads_here) = ways(config, &running);
+    let trial = match config {
+        Some(config) if leads_here => Trial::prepare(config, report).await,
+        _ => None,
+    };
+    let trial = trial.as_ref();
     report.add_all(match (&running, config) {
-        (Program::Runs(status), _) => listening::answers(status, config).await,
+        // What comes through a tunnel comes here too.
+        (Program::Runs(status), _) => listening::answers(status, config, trial.filter(|_| !has_tunnel)).await,
         (Program::Absent, Some(config)) => listening::could_be_bound(config),
         _ => Vec::new(),
     });
     report.add_all(desktop::survey(wanted(config)).await);
     report.add_all(config.map(programs::look).unwrap_or_default());
-    tunnels::look(config, &running, report).await;
+    tunnels::look(config, &running, trial, report).await;
+    report.add(server::look(config, &running));
+}
+
+/// Whether there is a tunnel, and whether anything leads to a listener that takes events.
+fn ways(config: Option<&Config>, running: &Program) -> (bool, bool) {
+    let is_wished = config.is_some_and(|config| !config.tunnels.is_empty());
+    match running {
+        Program::Runs(status) => (is_wished || !status.tunnels.is_empty(), !status.listening.is_empty()),
+        Program::Absent => (is_wished, is_wished),
+        Program::Broken => (is_wished, false),
+    }
 }
 
 /// What is found, told as it comes.
@@ -151,13 +178,24 @@ fn running(report: &mut Report) -> Program {
 }
 
 fn ask(request: Request) -> Result<StatusJson, AskError> {
+    let status = reply(request, super::PATIENCE * 2)?.status;
+    status.ok_or_else(|| AskError::Broken("it does not say how it stands".to_owned()))
+}
+
+/// What the running program remembers, the newest first.
+fn activity() -> Result<Vec<Entry>, AskError> {
+    let entries = reply(Request::Recent, PATIENCE_WITH_MEMORY)?.entries;
+    Ok(entries.into_iter().filter_map(Entry::from_json).collect())
+}
+
+fn reply(request: Request, patience: Duration) -> Result<Reply, AskError> {
     let place = control_place().ok_or(AskError::NotRunning)?;
-    let mut status = None;
-    control::ask(&place, request, Some(super::PATIENCE * 2), |reply| {
-        status = reply.status;
+    let mut answer = Reply::default();
+    control::ask(&place, request, Some(patience), |reply| {
+        answer = reply;
         Next::Stop
     })?;
-    status.ok_or_else(|| AskError::Broken("it does not say how it stands".to_owned()))
+    Ok(answer)
 }
 
 fn wanted(config: Option<&Config>) -> Wanted {

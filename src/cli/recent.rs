@@ -7,6 +7,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 
 use crate::control::{Next, Reply, Request, ask};
+use crate::event::Event;
 use crate::mime::one_line;
 use crate::paths;
 use crate::store::record;
@@ -33,16 +34,17 @@ pub fn recent(arguments: &Arguments) -> ExitCode {
         eprintln!("mailknock: there is no home directory, so nothing is on record");
         return ExitCode::FAILURE;
     };
+    let is_wanted = |event: &Event| arguments.search.as_deref().is_none_or(|text| record::holds(event, text));
     let done = match (arguments.clear, path.exists()) {
         (true, _) => record::clear(&path).map(|gone| {
             // What runs shows its own memory in its menu.
             let _ = quietly(Request::Forget);
             eprintln!("{gone} entries taken out");
         }),
-        (false, true) => record::recent(&path, arguments.number, arguments.search.as_deref())
+        (false, true) => record::recent(&path, arguments.number, is_wanted)
             .map(|entries| entries.iter().for_each(|entry| print(entry, arguments.json))),
         (false, false) => {
-            in_memory(arguments);
+            in_memory(arguments, is_wanted);
             Ok(())
         }
     };
@@ -56,11 +58,10 @@ pub fn recent(arguments: &Arguments) -> ExitCode {
 }
 
 /// Where nothing is on disk, what the running program remembers.
-fn in_memory(arguments: &Arguments) {
+fn in_memory(arguments: &Arguments, is_wanted: impl Fn(&Event) -> bool) {
     let Some(reply) = quietly(Request::Recent) else { return };
     let entries = reply.entries.into_iter().filter_map(Entry::from_json);
-    let wanted =
-        entries.filter(|entry| arguments.search.as_deref().is_none_or(|text| record::holds(&entry.event, text)));
+    let wanted = entries.filter(|entry| is_wanted(&entry.event));
     wanted.take(arguments.number).for_each(|entry| print(&entry, arguments.json));
 }
 

@@ -18,12 +18,17 @@ pub struct Awaited {
     probes: Probes,
 }
 
+/// A word that nobody guesses; none where the system has no chance to give.
+pub fn nonce() -> Option<String> {
+    let mut bytes = [0_u8; BYTES];
+    SystemRandom::new().fill(&mut bytes).ok()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl Probes {
     /// None where the system has no chance to give.
     pub fn expect(&self) -> Option<Awaited> {
-        let mut bytes = [0_u8; BYTES];
-        SystemRandom::new().fill(&mut bytes).ok()?;
-        let nonce: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let nonce = nonce()?;
         self.lock().insert(nonce.clone(), false);
         Some(Awaited { nonce, probes: self.clone() })
     }

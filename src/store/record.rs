@@ -261,8 +261,8 @@ impl Record {
     }
 }
 
-/// Reads entries for people: the newest first, at most `limit`, those that hold `search` anywhere.
-pub fn recent(path: &Path, limit: usize, search: Option<&str>) -> Result<Vec<Entry>, String> {
+/// Reads entries for people: the newest first, at most `limit`, of those events that are wanted.
+pub fn recent(path: &Path, limit: usize, is_wanted: impl Fn(&Event) -> bool) -> Result<Vec<Entry>, String> {
     if !path.exists() {
         return Ok(Vec::new());
     }
@@ -279,7 +279,7 @@ pub fn recent(path: &Path, limit: usize, search: Option<&str>) -> Result<Vec<Ent
             && let Some(row) = rows.next()?
         {
             let Some(mut entry) = entry(row)? else { continue };
-            if search.is_some_and(|search| !holds(&entry.event, search)) {
+            if !is_wanted(&entry.event) {
                 continue;
             }
             entry.deliveries = deliveries(&connection, entry.id)?;

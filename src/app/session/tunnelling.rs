@@ -23,7 +23,8 @@ pub type News = (Option<String>, Option<Standing>);
 
 pub struct Tunnels {
     kept: Vec<Kept>,
-    foreign: Option<Tunnel>,
+    /// With the socket of its probes.
+    foreign: Option<(PathBuf, Tunnel)>,
     looks_out: bool,
     news: mpsc::UnboundedSender<News>,
 }
@@ -81,10 +82,11 @@ impl Tunnels {
         }
         match (config.tunnels.is_empty(), foreign_socket().filter(|_| self.looks_out)) {
             (true, Some(socket)) if self.foreign.is_none() => {
-                self.foreign = Some(Tunnel::watch(&socket, listening.doors().clone(), self.tell(None)));
+                let tunnel = Tunnel::watch(&socket, listening.doors().clone(), self.tell(None));
+                self.foreign = Some((socket, tunnel));
             }
             (false, _) => {
-                if let Some(foreign) = self.foreign.take() {
+                if let Some((_, foreign)) = self.foreign.take() {
                     foreign.end().await;
                     let _ = self.news.send((None, None));
                 }
@@ -119,7 +121,13 @@ impl Tunnels {
     }
 
     fn all(&self) -> impl Iterator<Item = &Tunnel> {
-        self.kept.iter().map(|kept| &kept.tunnel).chain(&self.foreign)
+        self.kept.iter().map(|kept| &kept.tunnel).chain(self.foreign.iter().map(|(_, tunnel)| tunnel))
+    }
+
+    /// Their names, and where the way through each can be tried.
+    pub fn ways(&self) -> Vec<(Option<String>, Address)> {
+        let kept = self.kept.iter().map(|kept| (Some(kept.name.clone()), kept.socket.clone()));
+        kept.chain(self.foreign.iter().map(|(socket, _)| (None, Address::Unix(socket.clone())))).collect()
     }
 
     pub fn hold(&self) {
@@ -138,7 +146,7 @@ impl Tunnels {
 
     /// Resolves when no ssh of ours is left.
     pub fn end(&mut self) -> impl Future<Output = ()> + use<> {
-        let foreign = self.foreign.take().map(Tunnel::end);
+        let foreign = self.foreign.take().map(|(_, tunnel)| tunnel.end());
         let kept = std::mem::take(&mut self.kept);
         async move {
             if let Some(foreign) = foreign {

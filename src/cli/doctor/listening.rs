@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::trial::Trial;
 use crate::client;
 use crate::config::{Address, Config};
 use crate::finding::Finding;
@@ -18,10 +19,11 @@ const NAME: &str = "listener";
 /// It is on this machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub async fn answers(status: &StatusJson, config: Option<&Config>) -> Vec<Finding> {
+/// With a `trial` each takes a test event as well.
+pub async fn answers(status: &StatusJson, config: Option<&Config>, trial: Option<&Trial<'_>>) -> Vec<Finding> {
     let mut found = Vec::new();
     for url in &status.listening {
-        found.push(asked(url, config).await);
+        found.push(asked(url, config, trial).await);
     }
     if found.is_empty() {
         found.push(Finding::failed(NAME, "the running program listens to nothing").advise("see its problems above"));
@@ -29,7 +31,7 @@ pub async fn answers(status: &StatusJson, config: Option<&Config>) -> Vec<Findin
     found
 }
 
-async fn asked(url: &str, config: Option<&Config>) -> Finding {
+async fn asked(url: &str, config: Option<&Config>, trial: Option<&Trial<'_>>) -> Finding {
     let Some((scheme, address)) = parse(url) else {
         return Finding::unknown(NAME, format!("{url}: that is no address"));
     };
@@ -47,7 +49,13 @@ async fn asked(url: &str, config: Option<&Config>) -> Finding {
     let answer = async { client::ask(connect(&address.within()).await?, certificate, "/healthz").await };
     let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     match answer.map(|answer| client::status(&answer)) {
-        Ok(Some(204 | 401)) => Finding::ok(NAME, format!("{url}: answers")),
+        Ok(Some(204 | 401)) => match trial {
+            None => Finding::ok(NAME, format!("{url}: answers")),
+            Some(trial) => match trial.arrives(&address.within()).await {
+                Ok(arrived) => Finding::ok(NAME, format!("{url}: answers; {arrived}")),
+                Err(fault) => fault.at(url).finding(NAME),
+            },
+        },
         Ok(Some(403)) => Finding::ok(NAME, format!("{url}: answers, and turns this machine away, as `allow` says")),
         Ok(Some(status)) => Finding::failed(NAME, format!("{url}: answers {status}")),
         Ok(None) => Finding::failed(NAME, format!("{url}: what answers is no web server")),

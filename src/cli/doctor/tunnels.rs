@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
+use super::trial::{Fault, TestEvent, Trial};
 use super::{Program, Report, ask};
 use crate::config::{Address, Config, Tunnel as Wish};
 use crate::control::Request;
 use crate::finding::Finding;
-use crate::listener::{Doors, Identity, Listener};
+use crate::listener::{Doors, Identity, Knock, Listener};
 use crate::paths;
 use crate::process::{self, Exit, Job};
 use crate::schema::{StatusJson, TunnelJson};
@@ -22,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PATIENCE_WITH_A_VERSION: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
-pub async fn look(config: Option<&Config>, running: &Program, report: &mut Report) {
+pub async fn look(config: Option<&Config>, running: &Program, trial: Option<&Trial<'_>>, report: &mut Report) {
     let wishes = config.map_or(&[][..], |config| &config.tunnels);
     let mut programs: Vec<&str> = Vec::new();
     let mut missing: Vec<&str> = Vec::new();
@@ -50,7 +51,7 @@ pub async fn look(config: Option<&Config>, running: &Program, report: &mut Repor
         let found = match (&status, running, config) {
             (Some(Some(status)), ..) => {
                 match status.tunnels.iter().find(|tunnel| tunnel.host.as_ref() == Some(&name)) {
-                    Some(tunnel) => standing(title.clone(), tunnel),
+                    Some(tunnel) => standing(title.clone(), tunnel, trial).await,
                     None => Finding::warning(&title, "the running program goes by another configuration")
                         .advise("`mailknock reload`; and see its problems above"),
                 }
@@ -58,7 +59,7 @@ pub async fn look(config: Option<&Config>, running: &Program, report: &mut Repor
             (None, Program::Absent, Some(_)) if missing.contains(&wish.ssh.as_str()) => {
                 Finding::unknown(&title, "could not be tried: there is no ssh")
             }
-            (None, Program::Absent, Some(config)) => tried(title.clone(), config, wish).await,
+            (None, Program::Absent, Some(config)) => tried(title.clone(), config, wish, trial).await,
             _ => Finding::unknown(&title, "could not be tried: the running program, which has it, does not answer"),
         };
         let works = found.state == crate::finding::State::Ok;
@@ -73,7 +74,7 @@ pub async fn look(config: Option<&Config>, running: &Program, report: &mut Repor
     }
     for tunnel in status.iter().flatten().flat_map(|status| &status.tunnels) {
         if tunnel.host.is_none() {
-            report.add(standing(title(None), tunnel));
+            report.add(standing(title(None), tunnel, trial).await);
         }
     }
 }
@@ -107,9 +108,13 @@ async fn probed() -> Option<StatusJson> {
     }
 }
 
-fn standing(title: String, tunnel: &TunnelJson) -> Finding {
+async fn standing(title: String, tunnel: &TunnelJson, trial: Option<&Trial<'_>>) -> Finding {
+    let way = tunnel.probe.as_ref().and_then(|way| Address::parse(way).ok());
     match (tunnel.state.as_str(), &tunnel.why) {
-        ("up", _) => up(title),
+        ("up", _) => match (trial, way) {
+            (Some(trial), Some(way)) => up(title, trial.arrives(&way).await),
+            _ => untried(title),
+        },
         ("down", Some(why)) => down(title, why),
         ("asleep", _) => Finding::unknown(title, "it is ended until the machine is awake"),
         ("connecting", _) => Finding::failed(title, "ssh still connects"),
@@ -117,8 +122,16 @@ fn standing(title: String, tunnel: &TunnelJson) -> Finding {
     }
 }
 
-fn up(title: String) -> Finding {
-    Finding::ok(title, "what the mail server sends arrives")
+/// Something of ours came through; and an event, or not.
+fn up(title: String, sent: Result<String, Fault>) -> Finding {
+    match sent {
+        Ok(arrived) => Finding::ok(title, format!("what the mail server sends arrives: {arrived}")),
+        Err(fault) => fault.finding(title),
+    }
+}
+
+fn untried(title: String) -> Finding {
+    Finding::unknown(title, "what the mail server sends gets here; whether it is let in could not be tried, see above")
 }
 
 fn down(title: String, why: &str) -> Finding {
@@ -130,23 +143,35 @@ fn down(title: String, why: &str) -> Finding {
 }
 
 /// Keeps it up for a moment.
-async fn tried(title: String, config: &Config, wish: &Wish) -> Finding {
+async fn tried(title: String, config: &Config, wish: &Wish, trial: Option<&Trial<'_>>) -> Finding {
     let Some(directory) = paths::runtime_directory() else {
         return Finding::unknown(title, "could not be tried: there is no runtime directory");
     };
     let was_there = directory.exists();
-    let found = match listen(config, &directory).await {
+    let test = match TestEvent::new() {
+        Ok(test) => test,
+        Err(fault) => return fault.finding(title),
+    };
+    let (knock, knocks) = mpsc::channel(1);
+    let found = match listen(config, &directory, knock).await {
         Err(why) => Finding::unknown(title, format!("could not be tried: {why}")),
         Ok((listener, doors, target, socket)) => {
+            doors.password_is(trial.and_then(Trial::pass));
+            let taking = tokio::spawn(test.clone().take(knocks));
             let (stop, stopped) = watch::channel(false);
             let serving = tokio::spawn(listener.serve(stopped));
             let (tell, mut told) = mpsc::unbounded_channel();
-            let wanted = Wanted { config: wish.clone(), target, socket, doors };
+            let wanted = Wanted { config: wish.clone(), target, socket: socket.clone(), doors };
             let tunnel = Tunnel::keep(wanted, move |standing| drop(tell.send(standing)));
             let settled = async {
                 loop {
                     match told.recv().await {
-                        Some(Some(Standing::Up { .. })) => return up(title.clone()),
+                        Some(Some(Standing::Up { .. })) => {
+                            return match trial {
+                                Some(trial) => up(title.clone(), trial.send(&socket, &test).await),
+                                None => untried(title.clone()),
+                            };
+                        }
                         Some(Some(Standing::Down(why))) => return down(title.clone(), &why),
                         Some(_) => {}
                         None => return Finding::failed(title.clone(), "ssh could not be looked after"),
@@ -157,6 +182,7 @@ async fn tried(title: String, config: &Config, wish: &Wish) -> Finding {
             tunnel.end().await;
             stop.send_replace(true);
             let _ = serving.await;
+            taking.abort();
             found.unwrap_or_else(|_| Finding::failed(title.clone(), "nothing came through in 20 seconds"))
         }
     };
@@ -167,10 +193,12 @@ async fn tried(title: String, config: &Config, wish: &Wish) -> Finding {
 }
 
 /// A listener of ours, where it is, and where the way can be tried.
-async fn listen(config: &Config, directory: &Path) -> Result<(Listener, Doors, Address, Address), String> {
+async fn listen(
+    config: &Config,
+    directory: &Path,
+    knocks: mpsc::Sender<Knock>,
+) -> Result<(Listener, Doors, Address, Address), String> {
     let identity = config.tls.as_ref().map(Identity::load).transpose().map_err(|problem| problem.to_string())?;
-    // Nobody takes events here: a mail server that sends one now is told 503, as while we stop.
-    let (knocks, _) = mpsc::channel(1);
     let doors = Doors::new(config, identity.map(Arc::new), knocks);
     let (place, socket) = places(directory).map_err(|error| error.to_string())?;
     let listener = Listener::bind(&place, doors.clone()).await.map_err(|error| match error.kind() {
