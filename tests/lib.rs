@@ -53,4 +53,5 @@ mod send;
 mod hooks;
 mod doctor;
 mod first_steps;
+mod first_day;
 mod ssh;

@@ -14,6 +14,7 @@ pub mod imap;
 pub mod installed;
 pub mod local_sshd;
 pub mod logind;
+pub mod machine;
 pub mod mail;
 pub mod network;
 pub mod output;

@@ -164,7 +164,7 @@ fn without_ssh_the_page_says_so_and_is_whole() {
     let recipe = recipe.env("PATH", &bin);
     let finished = recipe.command(&["setup", "ssh", NAME]).succeeded();
     says(&finished.stdout, "NOTE: `ssh` not found.");
-    assert!(finished.stdout.contains("# ==== 6. See that it works\nmailknock doctor\n"), "{}", finished.stdout);
+    assert!(finished.stdout.contains("# ==== 7. See that it works\nmailknock doctor\n"), "{}", finished.stdout);
     chosen_without_asking(finished, "`ssh` not found.");
     says(&recipe.command(&["setup", "ssh"]).succeeded().stdout, "NOTE: `ssh` not found.");
 }

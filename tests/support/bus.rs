@@ -44,7 +44,8 @@ impl Bus {
             let file = directory.path().join(format!("services/{name}.service"));
             std::fs::write(file, service).expect("it is writable");
         }
-        std::fs::write(directory.path().join("bus.conf"), configuration(directory.path())).expect("it is writable");
+        let text = configuration(&directory.path().join("socket"), &directory.path().join("services"));
+        std::fs::write(directory.path().join("bus.conf"), text).expect("it is writable");
         let mut bus = Bus { daemon: None, directory };
         bus.restart();
         bus
@@ -99,7 +100,8 @@ impl Bus {
     }
 }
 
-fn configuration(directory: &Path) -> String {
+/// Of a bus at this socket, which can start the services of one directory and no others.
+pub fn configuration(socket: &Path, services: &Path) -> String {
     format!(
         r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
   "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -116,8 +118,8 @@ fn configuration(directory: &Path) -> String {
   </policy>
 </busconfig>
 "#,
-        directory.join("socket").display(),
-        directory.join("services").display()
+        socket.display(),
+        services.display()
     )
 }
 

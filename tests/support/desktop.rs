@@ -85,8 +85,13 @@ impl Desktop {
     }
 
     pub fn on(bus: &Bus) -> DesktopBuilder {
+        Self::at(bus.address())
+    }
+
+    /// On the bus of this address.
+    pub fn at(address: String) -> DesktopBuilder {
         let capabilities = ["actions", "body", "body-markup"].map(String::from).to_vec();
-        DesktopBuilder { address: bus.address(), capabilities, with_notifications: true, with_tray: true }
+        DesktopBuilder { address, capabilities, with_notifications: true, with_tray: true }
     }
 
     // ---- the notification service

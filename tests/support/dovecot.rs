@@ -156,7 +156,7 @@ impl Dovecot {
     /// Hands over a message as another mail server does. Returns when Dovecot has taken it, by when its push is done.
     #[track_caller]
     pub fn deliver(&self, recipient: &str, message: &[u8]) {
-        if let Err(error) = self.lmtp(recipient, &on_the_wire(message)) {
+        if let Err(error) = deliver_at(&self.lmtp(), recipient, message) {
             panic!("failed to deliver to {recipient}: {error}\n{}", self.log());
         }
     }
@@ -188,22 +188,27 @@ impl Dovecot {
         self.installation.inside(self.directory.path()).join("dovecot.conf")
     }
 
-    fn wait_for_lmtp(&self) {
-        // The socket is there before anybody answers it; the greeting says that the service works.
-        let greeting = || Lmtp::open(self.directory.path()).and_then(|mut lmtp| lmtp.answer()).ok();
-        wait_at_most(EVENTUALLY, "Dovecot to take mail", || self.log(), greeting);
+    fn lmtp(&self) -> PathBuf {
+        self.directory.path().join("run/lmtp")
     }
 
-    fn lmtp(&self, recipient: &str, message: &[u8]) -> std::io::Result<()> {
-        let mut lmtp = Lmtp::open(self.directory.path())?;
-        lmtp.answer()?;
-        lmtp.ask(b"LHLO tests\r\n")?;
-        lmtp.ask(b"MAIL FROM:<sender@example.org> BODY=8BITMIME\r\n")?;
-        lmtp.ask(format!("RCPT TO:<{recipient}>\r\n").as_bytes())?;
-        lmtp.ask(b"DATA\r\n")?;
-        lmtp.ask(message)?;
-        lmtp.ask(b"QUIT\r\n")
+    fn wait_for_lmtp(&self) {
+        // The socket is there before anybody answers it; the greeting says that the service works.
+        let greeting = || Lmtp::open(&self.lmtp()).and_then(|mut lmtp| lmtp.answer()).ok();
+        wait_at_most(EVENTUALLY, "Dovecot to take mail", || self.log(), greeting);
     }
+}
+
+/// Hands over a message as a mail server does, by the socket of LMTP.
+pub fn deliver_at(socket: &Path, recipient: &str, message: &[u8]) -> std::io::Result<()> {
+    let mut lmtp = Lmtp::open(socket)?;
+    lmtp.answer()?;
+    lmtp.ask(b"LHLO tests\r\n")?;
+    lmtp.ask(b"MAIL FROM:<sender@example.org> BODY=8BITMIME\r\n")?;
+    lmtp.ask(format!("RCPT TO:<{recipient}>\r\n").as_bytes())?;
+    lmtp.ask(b"DATA\r\n")?;
+    lmtp.ask(&on_the_wire(message))?;
+    lmtp.ask(b"QUIT\r\n")
 }
 
 /// One connection to the mail delivery service (RFC 2033).
@@ -212,8 +217,8 @@ struct Lmtp {
 }
 
 impl Lmtp {
-    fn open(directory: &Path) -> std::io::Result<Lmtp> {
-        let stream = UnixStream::connect(directory.join("run/lmtp"))?;
+    fn open(socket: &Path) -> std::io::Result<Lmtp> {
+        let stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(EVENTUALLY))?;
         Ok(Lmtp { stream: BufReader::new(stream) })
     }

@@ -158,22 +158,28 @@ impl Page {
     fn server(&mut self, server: &Server<'_>) {
         let Server { first, account, .. } = server;
         let whose = account.map_or("the account that you log in to".to_owned(), |account| format!("of {account}"));
+        let user = quoted(account.unwrap_or("mailknock"));
+        self.numbered(&format!("On {}, as root: an account for nothing else", server.name));
+        self.line(&format!("useradd --create-home --shell /usr/sbin/nologin {user}"));
+        self.line(&format!("install -d -m 700 -o {user} ~{user}/.ssh"));
+        self.note("For an account that somebody uses leave this out.");
         self.numbered(&format!("On {}: one line in ~/.ssh/authorized_keys, {whose}", server.name));
         self.line(&server.authorized_key());
         if server.public_key.is_none() {
             self.note("In the place of the key stands the line of the new file whose name ends in .pub.");
         }
         self.note(&format!(
-            "An account for nothing else is best: useradd --create-home --shell /usr/sbin/nologin {}\n\
-             In one that somebody uses, put command=\"/usr/sbin/nologin\", in front of the line as well: `restrict` forbids\n\
-             no commands.",
-            quoted(account.unwrap_or("mailknock"))
+            "That user must be able to read it, and no other to write it. If root wrote it:\n  \
+             chown {user} ~{user}/.ssh/authorized_keys && chmod 600 ~{user}/.ssh/authorized_keys\n\
+             In an account that somebody uses, put command=\"/usr/sbin/nologin\", in front of the line as well: `restrict`\n\
+             forbids no commands."
         ));
         self.numbered(&format!(
             "For the administrator of {}: /etc/ssh/sshd_config.d/mailknock.conf; it works without",
             server.name
         ));
         self.line(&server.sshd_config());
+        self.note("When it is there, as root; some systems call the service sshd:\n  sshd -t && systemctl reload ssh");
         self.numbered("Here, once, by hand: see that it is that server");
         let words = [std::slice::from_ref(&first.ssh), &first.options, std::slice::from_ref(&first.host)].concat();
         self.line(&words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "));
@@ -358,7 +364,7 @@ mod tests {
         has(&text, "ssh -i ~/.ssh/mailknock -o IdentitiesOnly=yes mailknock@mail.example.org");
         has(&text, AUTHORIZED_KEYS.trim());
         has(&text, "mailknock doctor");
-        assert_eq!(text.matches("# ==== ").count(), 6, "{text}");
+        assert_eq!(text.matches("# ==== ").count(), 7, "{text}");
         assert!(!text.contains("localhost"), "{text}");
     }
 
