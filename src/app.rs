@@ -394,7 +394,7 @@ impl App {
         }
     }
 
-    /// Where events come in, in words, whether they are kept on disk, and whether there is a file to edit.
+    /// Where events come in, in words, and whether they are kept on disk.
     pub fn stands_on(&mut self, listening: Vec<String>, has_record: bool) {
         (self.listening, self.has_record) = (listening, has_record);
     }

@@ -234,14 +234,19 @@ fn ask(
     }
 }
 
-/// Asks for one thing; gives the reply, or why it was not done.
-fn answer(request: control::Request, patience: Option<Duration>) -> Result<control::Reply, String> {
+/// Asks for one thing.
+fn reply(request: control::Request, patience: Option<Duration>) -> Result<control::Reply, control::AskError> {
     let mut reply = control::Reply::default();
-    let asked = ask(request, patience, |line| {
+    ask(request, patience, |line| {
         reply = line;
         control::Next::Stop
-    });
-    asked.map_err(|error| error.to_string())?;
+    })?;
+    Ok(reply)
+}
+
+/// Asks for one thing; gives the reply, or why it was not done.
+fn answer(request: control::Request, patience: Option<Duration>) -> Result<control::Reply, String> {
+    let mut reply = reply(request, patience).map_err(|error| error.to_string())?;
     match reply.error.take() {
         Some(why) => Err(why),
         None => Ok(reply),

@@ -125,8 +125,10 @@ pub async fn ask(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     certificate: Option<CertificateDer<'static>>,
     path: &str,
+    credentials: Option<&str>,
 ) -> io::Result<Vec<u8>> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {OURSELVES}\r\nconnection: close\r\n\r\n");
+    let login = login(credentials);
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {OURSELVES}\r\n{login}connection: close\r\n\r\n");
     over(stream, certificate, request.as_bytes(), |answer| answer.contains(&b'\n')).await
 }
 
@@ -178,11 +180,15 @@ async fn plainly(
 /// A request with a JSON body.
 fn put(host: &str, path: &str, credentials: Option<&str>, body: &[u8]) -> Vec<u8> {
     let mut head = format!("PUT {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\n");
-    if let Some(credentials) = credentials {
-        head += &format!("authorization: Basic {}\r\n", STANDARD.encode(credentials));
-    }
+    head += &login(credentials);
     head += &format!("content-length: {}\r\nconnection: close\r\n\r\n", body.len());
     [head.as_bytes(), body].concat()
+}
+
+/// The line of a head that says who asks.
+fn login(credentials: Option<&str>) -> String {
+    let line = |credentials| format!("authorization: Basic {}\r\n", STANDARD.encode(credentials));
+    credentials.map_or_else(String::new, line)
 }
 
 fn exchange(stream: &mut (impl Read + Write), request: &[u8]) -> io::Result<Answer> {

@@ -49,8 +49,9 @@ pub fn check(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
 fn what_changes(config: &Config) -> Vec<String> {
     let mut lines = vec![
         "a tray icon shows what came and what the commands did; `enabled = false` in `[tray]` leaves it out".to_owned(),
-        "no notification is shown, since the handlers are all commands; to have them, add: [[handler]] notify = true"
-            .to_owned(),
+        "no notification is shown, since the handlers are all commands. To have them, add these two lines:".to_owned(),
+        "    [[handler]]".to_owned(),
+        "    notify = true".to_owned(),
         "commands get all events since their last run as JSON on stdin, and end after an hour (`timeout`)".to_owned(),
         "what came is kept on disk (`[history]`): a crash loses none of it, and a message told twice counts once"
             .to_owned(),

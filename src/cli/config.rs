@@ -26,6 +26,7 @@ enum Action {
 
 /// `file` is the one to use in place of the usual one.
 pub fn config(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
+    let is_named = file.is_some();
     let Some(file) = file.map(Path::to_owned).or_else(paths::config_file) else {
         eprintln!("mailknock: there is no home directory to put a configuration in; set HOME, or name a file: -c FILE");
         return ExitCode::FAILURE;
@@ -33,30 +34,38 @@ pub fn config(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
     match arguments.action {
         Action::Path => {
             println!("{}", file.display());
-            if !file.exists() {
+            if file.symlink_metadata().is_err() {
                 eprintln!("there is none yet; `mailknock config init` writes one");
             }
             ExitCode::SUCCESS
         }
-        Action::Init => init(&file),
+        Action::Init => init(&file, is_named),
     }
 }
 
-fn init(file: &Path) -> ExitCode {
+fn init(file: &Path, is_named: bool) -> ExitCode {
     let name = display(file);
+    // Each command goes by the same file.
+    let program = match is_named {
+        true => format!("mailknock -c {}", shell_words::quote(&file.to_string_lossy())),
+        false => "mailknock".to_owned(),
+    };
     let Some(pass) = secret::random() else {
         eprintln!("mailknock: {name} was not written: the system gives no random numbers for a password");
         return ExitCode::FAILURE;
     };
-    match starter::write(file, &starter::starter(&pass, Auth::On)) {
+    let written = starter::write(file, &starter::starter(&pass, Auth::On)).and_then(|file| file.sync_all());
+    match written {
         Ok(()) => {
             println!("{name} is written, for you alone to read, with a password for the mail server.\n");
-            NEXT_STEPS.iter().for_each(|(command, what)| println!("{command:<26}  {what}"));
+            let steps = NEXT_STEPS.map(|(command, what)| (command.replacen("mailknock", &program, 1), what));
+            let width = steps.iter().map(|(command, _)| command.chars().count()).max().unwrap_or_default();
+            steps.iter().for_each(|(command, what)| println!("{command:<width$}  {what}"));
             ExitCode::SUCCESS
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => {
             eprintln!(
-                "mailknock: {name} is there already, and stays as it is; `mailknock check` says whether it is right"
+                "mailknock: {name} is there already, and stays as it is; `{program} check` says whether it is right"
             );
             ExitCode::FAILURE
         }
@@ -74,7 +83,7 @@ fn init(file: &Path) -> ExitCode {
 pub const NEXT_STEPS: [(&str, &str); 5] = [
     ("mailknock setup ssh HOST", "says how the mail server HOST gets to you, step by step"),
     ("mailknock setup dovecot", "says what the mail server needs; others: mailknock setup --help"),
-    ("mailknock", "starts it, unless it runs already"),
-    ("mailknock doctor", "tries each link"),
+    ("mailknock doctor", "tries each link, also before it is started"),
     ("mailknock autostart enable", "has it started when you log in"),
+    ("mailknock", "starts it now, unless it runs already"),
 ];

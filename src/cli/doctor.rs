@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Read, control_place, terminal};
+use super::{Read, reply, terminal};
 use crate::config::Config;
-use crate::control::{self, AskError, Next, Reply, Request};
+use crate::control::{AskError, Request};
 use crate::desktop::{self, Wanted};
 use crate::finding::{Finding, State};
 use crate::mime::one_line;
@@ -57,7 +57,7 @@ async fn look_at_all(read: &Read, report: &mut Report) {
     let trial = trial.as_ref();
     report.add_all(match (&running, config) {
         // What comes through a tunnel comes here too.
-        (Program::Runs(status), _) => listening::answers(status, config, trial.filter(|_| !has_tunnel)).await,
+        (Program::Runs(status), _) => listening::answers(status, config, trial, !has_tunnel).await,
         (Program::Absent, Some(config)) => listening::could_be_bound(config),
         _ => Vec::new(),
     });
@@ -178,24 +178,14 @@ fn running(report: &mut Report) -> Program {
 }
 
 fn ask(request: Request) -> Result<StatusJson, AskError> {
-    let status = reply(request, super::PATIENCE * 2)?.status;
+    let status = reply(request, Some(super::PATIENCE * 2))?.status;
     status.ok_or_else(|| AskError::Broken("it does not say how it stands".to_owned()))
 }
 
 /// What the running program remembers, the newest first.
 fn activity() -> Result<Vec<Entry>, AskError> {
-    let entries = reply(Request::Recent, PATIENCE_WITH_MEMORY)?.entries;
+    let entries = reply(Request::Recent, Some(PATIENCE_WITH_MEMORY))?.entries;
     Ok(entries.into_iter().filter_map(Entry::from_json).collect())
-}
-
-fn reply(request: Request, patience: Duration) -> Result<Reply, AskError> {
-    let place = control_place().ok_or(AskError::NotRunning)?;
-    let mut answer = Reply::default();
-    control::ask(&place, request, Some(patience), |reply| {
-        answer = reply;
-        Next::Stop
-    })?;
-    Ok(answer)
 }
 
 fn wanted(config: Option<&Config>) -> Wanted {

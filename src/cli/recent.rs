@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::tz::TimeZone;
 
-use crate::control::{Next, Reply, Request, ask};
+use crate::control::Request;
 use crate::event::Event;
 use crate::mime::one_line;
 use crate::paths;
@@ -38,7 +38,7 @@ pub fn recent(arguments: &Arguments) -> ExitCode {
     let done = match (arguments.clear, path.exists()) {
         (true, _) => record::clear(&path).map(|gone| {
             // What runs shows its own memory in its menu.
-            let _ = quietly(Request::Forget);
+            let _ = super::reply(Request::Forget, Some(super::PATIENCE));
             eprintln!("{gone} entries taken out");
         }),
         (false, true) => record::recent(&path, arguments.number, is_wanted)
@@ -59,21 +59,10 @@ pub fn recent(arguments: &Arguments) -> ExitCode {
 
 /// Where nothing is on disk, what the running program remembers.
 fn in_memory(arguments: &Arguments, is_wanted: impl Fn(&Event) -> bool) {
-    let Some(reply) = quietly(Request::Recent) else { return };
+    let Some(reply) = super::reply(Request::Recent, Some(super::PATIENCE)).ok() else { return };
     let entries = reply.entries.into_iter().filter_map(Entry::from_json);
     let wanted = entries.filter(|entry| is_wanted(&entry.event));
     wanted.take(arguments.number).for_each(|entry| print(&entry, arguments.json));
-}
-
-/// Asks the running program, if there is one.
-fn quietly(request: Request) -> Option<Reply> {
-    let mut answer = None;
-    let take = |reply| {
-        answer = Some(reply);
-        Next::Stop
-    };
-    ask(&super::control_place()?, request, Some(super::PATIENCE), take).ok()?;
-    answer
 }
 
 fn print(entry: &Entry, as_json: bool) {

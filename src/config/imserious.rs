@@ -28,6 +28,7 @@ pub fn is_its_file(text: &str) -> bool {
         && is_table_of("auth", &AUTH)
         && is_table_of("tls", &TLS)
         && is_table_of("log", &LOG)
+        && !handlers.is_empty()
         && handlers.iter().all(|handler| is_handler(handler.get_ref()))
 }
 
@@ -51,6 +52,7 @@ mod tests {
         for ours in [
             "",
             "listen = \"127.0.0.1:1\"\n",
+            "handler = []\n",
             "[[handler]]\nnotify = true\n",
             "[[handler]]\nuser = [\"me\"]\ncommand = \"fdm\"\n",
             "[[handler]]\nuser = \"me\"\ncommand = [\"fdm\"]\n",

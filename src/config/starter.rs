@@ -1,5 +1,6 @@
 //! The configuration of somebody who has none yet: all defaults to look at, none of them set.
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -42,23 +43,39 @@ pub fn starter(pass: &str, auth: Auth) -> String {
     text
 }
 
-/// Writes the file, for its user alone. One that is there, or a link of that name, stays as it is.
-pub fn write(file: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
+/// Writes the file, for its user alone. One that is there, or a link of that name, stays as it is. It is there whole or
+/// not at all; whoever wants it on the disk as well syncs it.
+pub fn write(file: &Path, text: &str) -> io::Result<File> {
     if let Some(directory) = file.parent() {
         make_private(directory)?;
     }
-    let mut options = std::fs::OpenOptions::new();
+    let new = file.with_extension(format!("new-{}", std::process::id()));
+    let written = make(&new, text).and_then(|made| match std::fs::hard_link(&new, file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            // Not every file system knows two names for a file.
+            let made = make(file, text);
+            if made.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
+                // Half of it would be taken for the whole.
+                let _ = std::fs::remove_file(file);
+            }
+            made
+        }
+        linked => linked.map(|()| made),
+    });
+    // The first error is the one to tell.
+    let _ = std::fs::remove_file(new);
+    written
+}
+
+fn make(file: &Path, text: &str) -> io::Result<File> {
+    use std::io::Write;
+    let mut options = File::options();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut new = options.open(file)?;
-    let written = new.write_all(text.as_bytes()).and_then(|()| new.sync_all());
-    if written.is_err() {
-        // Half of it would be taken for the whole. The first error is the one to tell.
-        let _ = std::fs::remove_file(file);
-    }
-    written
+    let mut made = options.open(file)?;
+    made.write_all(text.as_bytes())?;
+    Ok(made)
 }
 
 /// With what is missing above it.
@@ -134,5 +151,9 @@ mod tests {
         std::os::unix::fs::symlink(&nowhere, &link).unwrap();
         assert_eq!(write(&link, "x").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert!(!nowhere.exists());
+        let names =
+            std::fs::read_dir(directory.path()).unwrap().chain(std::fs::read_dir(file.parent().unwrap()).unwrap());
+        let left: Vec<_> = names.map(|entry| entry.unwrap().file_name()).filter(|name| name != "a b").collect();
+        assert_eq!(left, ["link", "config.toml"], "nothing else is left");
     }
 }

@@ -254,8 +254,14 @@ impl Course {
         self.due = None;
     }
 
-    /// Somebody wants to know: the way is tried now, where there may be one. False where there is none.
+    /// Somebody wants to know: the way is tried now, also one that would wait for its next try. False where there is
+    /// nothing to be tried, or ssh is just about it.
     pub fn look(&mut self, now: Instant) -> bool {
+        if self.ssh == Ssh::Absent && !self.is_held {
+            // What was wrong may be mended: it is no news any more.
+            (self.standing, self.due) = (Standing::Connecting, Some(now));
+            return true;
+        }
         let has_way = self.ssh == Ssh::Foreign || self.up_since.is_some();
         if has_way && !self.is_probing {
             self.due = Some(now);
@@ -497,6 +503,6 @@ mod tests {
         let mut ride = Ride::up();
         assert!(ride.course.look(ride.now));
         assert_eq!(ride.next(), Next::Probe);
-        assert!(!Course::new(ride.now).look(ride.now));
+        assert!(!Ride::begin().course.look(ride.now), "ssh has only begun");
     }
 }

@@ -60,5 +60,5 @@ pub async fn probe(socket: &Address, doors: &Doors) -> Result<(), Lost> {
 async fn exchange(socket: &Address, nonce: &str, doors: &Doors) -> io::Result<Vec<u8>> {
     let certificate = doors.identity().map(|identity| identity.certificate());
     let path = format!("{PROBE}{nonce}");
-    client::ask(connect(socket).await?, certificate, &path).await
+    client::ask(connect(socket).await?, certificate, &path, None).await
 }

@@ -51,5 +51,6 @@ fn make(file: &Path) -> Result<(), String> {
         return Ok(());
     }
     let pass = secret::random().ok_or("the system gives no random numbers for a password")?;
-    starter::write(file, &starter::starter(&pass, Auth::Off)).map_err(|error| error.to_string())
+    // Mail that comes meanwhile doesn't wait for the disk.
+    starter::write(file, &starter::starter(&pass, Auth::Off)).map(drop).map_err(|error| error.to_string())
 }

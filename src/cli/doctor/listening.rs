@@ -19,11 +19,16 @@ const NAME: &str = "listener";
 /// It is on this machine.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// With a `trial` each takes a test event as well.
-pub async fn answers(status: &StatusJson, config: Option<&Config>, trial: Option<&Trial<'_>>) -> Vec<Finding> {
+/// With a `trial`, where that `sends`, each takes a test event as well.
+pub async fn answers(
+    status: &StatusJson,
+    config: Option<&Config>,
+    trial: Option<&Trial<'_>>,
+    sends: bool,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     for url in &status.listening {
-        found.push(asked(url, config, trial).await);
+        found.push(asked(url, config, trial, sends).await);
     }
     if found.is_empty() {
         found.push(Finding::failed(NAME, "the running program listens to nothing").advise("see its problems above"));
@@ -31,7 +36,7 @@ pub async fn answers(status: &StatusJson, config: Option<&Config>, trial: Option
     found
 }
 
-async fn asked(url: &str, config: Option<&Config>, trial: Option<&Trial<'_>>) -> Finding {
+async fn asked(url: &str, config: Option<&Config>, trial: Option<&Trial<'_>>, sends: bool) -> Finding {
     let Some((scheme, address)) = parse(url) else {
         return Finding::unknown(NAME, format!("{url}: that is no address"));
     };
@@ -46,10 +51,13 @@ async fn asked(url: &str, config: Option<&Config>, trial: Option<&Trial<'_>>) ->
         (_, None) => return Finding::unknown(NAME, format!("{url}: its certificate isn't in the configuration")),
     };
     let certificate = identity.map(|identity| identity.certificate());
-    let answer = async { client::ask(connect(&address.within()).await?, certificate, "/healthz").await };
+    // Without it the running program would write down that somebody has none.
+    let login = trial.and_then(Trial::login);
+    let answer =
+        async { client::ask(connect(&address.within()).await?, certificate, "/healthz", login.as_deref()).await };
     let answer = timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
     match answer.map(|answer| client::status(&answer)) {
-        Ok(Some(204 | 401)) => match trial {
+        Ok(Some(204 | 401)) => match trial.filter(|_| sends) {
             None => Finding::ok(NAME, format!("{url}: answers")),
             Some(trial) => match trial.arrives(&address.within()).await {
                 Ok(arrived) => Finding::ok(NAME, format!("{url}: answers; {arrived}")),

@@ -69,6 +69,12 @@ impl<'a> Trial<'a> {
         Some(Self { config, identity, pass })
     }
 
+    /// `user:password`.
+    pub fn login(&self) -> Option<String> {
+        let login = self.config.auth.as_ref().zip(self.pass.as_ref());
+        login.map(|(auth, pass)| format!("{}:{pass}", auth.user))
+    }
+
     pub fn pass(&self) -> Option<&str> {
         self.pass.as_deref()
     }
@@ -91,16 +97,22 @@ impl<'a> Trial<'a> {
     pub async fn send(&self, way: &Address, test: &TestEvent) -> Result<String, Fault> {
         let begun = Instant::now();
         let certificate = self.identity.as_ref().map(Identity::certificate);
-        let login = self.config.auth.as_ref().zip(self.pass.as_ref());
-        let login = login.map(|(auth, pass)| format!("{}:{pass}", auth.user));
+        let login = self.login();
         let (path, body) = (&self.config.endpoint, test.body());
         let sending =
             async { client::tell(connect(way).await?, certificate, path, login.as_deref(), body.as_bytes()).await };
         match timeout(PATIENCE, sending).await {
             Ok(Ok(Answer { status: 200..=299, .. })) => Ok(arrived(begun.elapsed())),
             Ok(Ok(answer)) => Err(refused(&answer)),
-            Ok(Err(error)) => Err(Fault::new(format!("a test event did not arrive: {error}"))
-                .advise("it may go by another `[tls]` than this configuration has: `mailknock reload`")),
+            Ok(Err(error)) => {
+                let fault = Fault::new(format!("a test event did not arrive: {error}"));
+                Err(match self.identity {
+                    Some(_) => {
+                        fault.advise("it may go by another `[tls]` than this configuration has: `mailknock reload`")
+                    }
+                    None => fault,
+                })
+            }
             Err(_) => Err(Fault::new(format!("a test event was not answered in {} seconds", PATIENCE.as_secs()))),
         }
     }

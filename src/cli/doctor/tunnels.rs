@@ -183,6 +183,7 @@ async fn tried(title: String, config: &Config, wish: &Wish, trial: Option<&Trial
             stop.send_replace(true);
             let _ = serving.await;
             taking.abort();
+            let _ = taking.await;
             found.unwrap_or_else(|_| Finding::failed(title.clone(), "nothing came through in 20 seconds"))
         }
     };
