@@ -41,9 +41,10 @@ use crate::store::{Accepted, Change, Entry, Known, Loaded, RunId, Store};
 use crate::tunnel::Standing;
 use crate::unseen::Unseen;
 
+pub use crate::process::Signal;
 use asks::Fetcher;
 use catch_up::CatchUp;
-pub use session::{Options, Print, Signal, run};
+pub use session::{Options, Print, run};
 
 /// The tray changes at most four times a second, however many events come.
 const TRAY_PERIOD: Duration = Duration::from_millis(250);

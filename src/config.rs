@@ -165,7 +165,7 @@ fn read_file(path: &Path) -> Result<String, String> {
     }
     let mut text = String::new();
     match file.take(MAX_FILE + 1).read_to_string(&mut text) {
-        Ok(length) if length as u64 <= MAX_FILE => Ok(text),
+        Ok(length) if length as u64 <= MAX_FILE => Ok(crate::paths::without_mark(&text).to_owned()),
         Ok(_) => Err("it is larger than 1 MiB".to_owned()),
         Err(error) => Err(error.to_string()),
     }
@@ -262,6 +262,20 @@ mod tests {
         let huge = directory.path().join("huge");
         std::fs::write(&huge, "#".repeat(MAX_FILE as usize + 1)).unwrap();
         assert!(Config::load(&huge).1[0].message.ends_with("it is larger than 1 MiB"));
+    }
+
+    #[test]
+    fn a_file_as_windows_editors_write_it_is_read_and_its_places_are_right() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("a b ü.toml");
+        let lines = "\u{feff}# Jörg\r\nendpoint = \"/x\"\r\n\r\n[[handler]]\r\ncommand = \"\"\"\r\nfdm\r\n-a\"\"\"\r\n";
+        std::fs::write(&file, lines).unwrap();
+        let (config, problems) = Config::load(&file);
+        assert!(problems.is_empty(), "{problems:?}");
+        assert_eq!(config.unwrap().endpoint, "/x");
+        std::fs::write(&file, "\u{feff}endpoint = 5\r\ntimeout = \"x\"\r\n").unwrap();
+        let places: Vec<String> = Config::load(&file).1.iter().map(ToString::to_string).collect();
+        assert!(places[0].contains("ü.toml:1:12: ") && places[1].contains("ü.toml:2:11: "), "{places:?}");
     }
 
     #[cfg(unix)]

@@ -1,12 +1,15 @@
 //! The local control socket: how the other commands talk to the running program.
 //!
-//! JSON lines with a version, over a Unix socket in a directory that is ours alone. A request never carries a command
-//! or a path: whoever could speak here could at most do what a click in the tray does.
+//! JSON lines with a version, over a Unix socket in a directory that is ours alone, or a named pipe that only this user
+//! writes to. A request never carries a command or a path: whoever could speak here could at most do what a click in the
+//! tray does.
 
-#[cfg(unix)]
 mod client;
-#[cfg(unix)]
 mod server;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,8 +20,11 @@ use tokio::sync::oneshot;
 use crate::schema::{EventJson, StatusJson};
 
 #[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
+
 pub use client::ask;
-#[cfg(unix)]
 pub use server::{Instance, InstanceError, Server};
 
 pub const VERSION: u32 = 1;
@@ -125,6 +131,18 @@ impl Place {
         self.directory.join("control.sock")
     }
 
+    /// The pipe's name, where there are pipes in place of sockets. They all lie in one directory: the user is in the name,
+    /// and what tells this place from another one of theirs.
+    pub fn pipe(&self) -> String {
+        let user = crate::paths::user_name().unwrap_or_default();
+        let place = format!("{user}\n{}", self.directory.display());
+        let hash = ring::digest::digest(&ring::digest::SHA256, place.as_bytes());
+        let mark: String = hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+        let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+        let user: String = user.chars().take(64).map(plain).collect();
+        format!(r"\\.\pipe\mailknock-{user}-{mark}")
+    }
+
     pub fn lock(&self) -> PathBuf {
         self.directory.join("lock")
     }
@@ -153,19 +171,24 @@ impl From<io::Error> for AskError {
     }
 }
 
-#[cfg(not(unix))]
-pub fn ask(
-    _place: &Place,
-    _request: Request,
-    _patience: Option<std::time::Duration>,
-    _take: impl FnMut(Reply) -> Next,
-) -> Result<(), AskError> {
-    Err(AskError::Broken("there is no control socket on this platform yet".to_owned()))
-}
-
 /// Whether another line is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     More,
     Stop,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_place_has_a_pipe_with_a_plain_name() {
+        let pipe = |directory: &str| Place::new(directory.into()).pipe();
+        let name = pipe(r"C:\Users\Jörg M\run");
+        let plain = name.strip_prefix(r"\\.\pipe\mailknock-").expect("where pipes are");
+        assert!(plain.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)), "{name}");
+        assert!(name.len() < 256 && name == pipe(r"C:\Users\Jörg M\run"), "{name}");
+        assert_ne!(name, pipe(r"C:\Users\Jörg N\run"));
+    }
 }

@@ -28,7 +28,7 @@ use absent as backend;
 #[cfg(all(feature = "dbus", unix, not(target_os = "macos")))]
 use dbus as backend;
 
-pub use mail_program::mail_program;
+pub use mail_program::{editor, mail_program};
 
 /// Our own number of a popup; the notification service's ids live and die with the service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -295,9 +295,9 @@ impl<'d, 't> Value<'d, 't> {
     pub fn command(&self) -> Option<Vec<String>> {
         let words = match self.is_list() {
             true => self.strings()?,
-            false => match shell_words::split(self.string()?) {
-                Ok(words) => words,
-                Err(_) => return self.fail(Problem::error(format!("`{}`: a quote is not closed", self.name))),
+            false => match crate::template::split(self.string()?) {
+                Some(words) => words,
+                None => return self.fail(Problem::error(format!("`{}`: a quote is not closed", self.name))),
             },
         };
         if words.first().is_none_or(String::is_empty) || words.iter().any(|word| word.contains('\0')) {

@@ -34,7 +34,7 @@ use socket::Socket;
 
 pub use gate::PROBE;
 pub use probes::{Awaited, nonce};
-pub use socket::connect;
+pub use socket::{connect, is_taken, own};
 pub use tls::Identity;
 
 const MAX_HEAD: usize = 16 * 1024;

@@ -49,20 +49,28 @@ pub fn runtime_directory() -> Option<PathBuf> {
 
 /// A path as people write it: below the home directory it begins with `~`.
 pub fn display(path: &Path) -> String {
-    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
-    match home.as_deref().and_then(|home| path.strip_prefix(home).ok()) {
-        Some(below) => format!("~/{}", below.display()),
+    match home().as_deref().and_then(|home| path.strip_prefix(home).ok()) {
+        Some(below) => format!("~{}{}", std::path::MAIN_SEPARATOR, below.display()),
         None => path.display().to_string(),
     }
 }
 
 /// A path as people write it; the other way round than [`display`].
 pub fn expanded(text: &str) -> PathBuf {
-    let home = || directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
-    match text.strip_prefix("~/").and_then(|below| Some(home()?.join(below))) {
+    let below = text.strip_prefix('~').and_then(|rest| rest.strip_prefix(std::path::is_separator));
+    match below.and_then(|below| Some(home()?.join(below))) {
         Some(path) => path,
         None => PathBuf::from(text),
     }
+}
+
+fn home() -> Option<PathBuf> {
+    directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned())
+}
+
+/// What a file says, without the mark that Windows' editors put before UTF-8.
+pub fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Opens a file to read. Only what is one: a pipe would hold us up until somebody opened its other end.
@@ -71,6 +79,59 @@ pub fn open_file(path: &Path) -> std::io::Result<std::fs::File> {
         true => std::fs::File::open(path),
         false => Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file")),
     }
+}
+
+/// Has what these options make be its user's alone. On Windows what is below the user's own directory is so anyway.
+pub fn private(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(options, 0o600);
+    options
+}
+
+/// Whether a symbolic link is as good as the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Links {
+    Followed,
+    Refused,
+}
+
+/// Has what these options open be open at once: a pipe would let us wait for somebody at its other end. Windows has no
+/// such pipes among its files, and lets no user make links by default.
+pub fn at_once(options: &mut std::fs::OpenOptions, links: Links) -> &mut std::fs::OpenOptions {
+    #[cfg(unix)]
+    {
+        use rustix::fs::OFlags;
+        let flags = match links {
+            Links::Followed => OFlags::NONBLOCK,
+            Links::Refused => OFlags::NONBLOCK | OFlags::NOFOLLOW,
+        };
+        std::os::unix::fs::OpenOptionsExt::custom_flags(options, i32::try_from(flags.bits()).unwrap_or(0));
+    }
+    let _ = links;
+    options
+}
+
+/// Makes a directory for its user alone, with what is missing above it.
+pub fn make_private(directory: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(directory)
+}
+
+/// Whether other machines may write there too, as far as the system says it.
+#[cfg(target_os = "linux")]
+pub fn is_on_network(path: &Path) -> bool {
+    // NFS, SMB, SMB2 and CIFS, FUSE (sshfs), 9P: linux/magic.h.
+    const NETWORK: [i64; 6] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x0102_1997];
+    rustix::fs::statfs(path).is_ok_and(|at| NETWORK.iter().any(|network| i128::from(at.f_type) == i128::from(*network)))
+}
+
+/// On Windows a share is known by how it is named, unless it has a letter.
+#[cfg(not(target_os = "linux"))]
+pub fn is_on_network(path: &Path) -> bool {
+    path.to_string_lossy().starts_with(r"\\")
 }
 
 /// Why a file that we are to trust could be another user's work; none where it couldn't.
@@ -143,6 +204,11 @@ pub fn user_settings() -> Option<PathBuf> {
     Some(directories::BaseDirs::new()?.config_dir().to_owned())
 }
 
+/// Where launchd finds what it starts for the user. None without a home directory.
+pub fn launch_agents() -> Option<PathBuf> {
+    Some(directories::BaseDirs::new()?.home_dir().join("Library/LaunchAgents"))
+}
+
 /// Where the system's own settings are that the user's override, the most important first.
 pub fn system_settings() -> Vec<PathBuf> {
     listed("XDG_CONFIG_DIRS", "/etc/xdg")
@@ -164,6 +230,19 @@ pub fn temporary_directories() -> Vec<PathBuf> {
     found
 }
 
+/// Whether there is a display that something could be shown on, as far as the session says it. On Windows and macOS there is
+/// always one.
+pub fn has_display() -> bool {
+    let names = ["DISPLAY", "WAYLAND_DISPLAY"];
+    cfg!(any(windows, target_os = "macos"))
+        || names.iter().any(|name| std::env::var_os(name).is_some_and(|at| !at.is_empty()))
+}
+
+/// Our user's name, as the session says it.
+pub fn user_name() -> Option<String> {
+    ["USERNAME", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()))
+}
+
 /// This machine's own name.
 pub fn host_name() -> Option<String> {
     #[cfg(unix)]
@@ -175,6 +254,31 @@ pub fn host_name() -> Option<String> {
 
 /// Somebody at this machine, told from its other users and from other machines' as well as their names do.
 pub fn own_name() -> String {
-    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_string_lossy().into_owned());
+    let home = home().map(|home| home.to_string_lossy().into_owned());
     format!("{}:{}", host_name().unwrap_or_default(), home.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_displayed_can_be_written_down_and_means_the_same() {
+        let home = home().expect("the test's user has a home directory");
+        for below in ["a b/ü.toml", "x", "~"] {
+            let path: PathBuf = home.join(below).components().collect();
+            assert_eq!(expanded(&display(&path)), path);
+            assert_eq!(expanded(&format!("~/{below}")), home.join(below));
+        }
+        assert!(display(&home.join("x")).starts_with('~'));
+        for other in ["~x/y", "x/~", "~", ""] {
+            assert_eq!(expanded(other), Path::new(other));
+        }
+    }
+
+    #[test]
+    fn a_mark_is_taken_off_at_the_beginning_and_once() {
+        assert_eq!(without_mark("\u{feff}a\u{feff}"), "a\u{feff}");
+        assert_eq!(without_mark("a"), "a");
+    }
 }

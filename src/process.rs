@@ -1,14 +1,19 @@
 //! Child processes: started in a group of their own, bounded in time, ended as a group, the end of their output kept.
 
 mod group;
+mod input;
+#[cfg(any(windows, test))]
+mod names;
 #[cfg(unix)]
-mod leash;
+mod unix;
+#[cfg(windows)]
+mod windows;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -16,6 +21,14 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::sync::{Notify, watch};
+
+#[cfg(unix)]
+use unix as platform;
+#[cfg(windows)]
+use windows as platform;
+
+pub use group::{GroupId, own_earlier_with};
+pub use platform::{AsStream, Signals, hold, is_root, is_set_uid, takes_at_once, wait_for_input};
 
 /// How long a group has between the request to end and the end.
 const GRACE: Duration = Duration::from_secs(5);
@@ -31,6 +44,13 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// So much of the end of each output is kept.
 pub const TAIL_BYTES: usize = 4096;
+
+/// What the system tells a program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    Stop,
+    Reload,
+}
 
 /// A program to run, ready but for starting it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -119,18 +139,18 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
         Ok(child) => child,
         Err(error) => return ended(Exit::NotStarted(describe(&job.words[0], &error)), false),
     };
-    let group = Group::of(&child);
+    let group = platform::Group::of(&child);
     if let Some(id) = child.id() {
         started(GroupId::of(id));
     }
     if !job.dies_with_us {
-        feed(&mut child, job.stdin);
+        input::feed(&mut child, job.stdin);
     }
     let output = tokio::spawn(read_output(child.stdout.take(), child.stderr.take(), tails.clone()));
     let mut unfinished = Unfinished(Some(&group));
     let exit = tokio::select! {
         status = child.wait() => match status {
-            Ok(status) => exit_of(status),
+            Ok(status) => platform::exit_of(status),
             Err(error) => Exit::NotStarted(error.to_string()),
         },
         () = tokio::time::sleep(job.timeout) => {
@@ -147,6 +167,7 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
         }
     };
     unfinished.0 = None;
+    group.let_go();
     let reading = output.abort_handle();
     let left_behind = tokio::time::timeout(LAST_WORDS, output).await.is_err();
     reading.abort();
@@ -155,7 +176,7 @@ pub async fn run(job: Job, started: impl FnOnce(GroupId), mut stop: watch::Recei
 
 fn spawn(job: &Job) -> io::Result<Child> {
     let mut command = match job.dies_with_us {
-        true => leash::command(&job.words)?,
+        true => platform::leashed(&job.words)?,
         false => command(&job.words),
     };
     for (name, value) in &job.environment {
@@ -165,103 +186,24 @@ fn spawn(job: &Job) -> io::Result<Child> {
         };
     }
     if !job.stdin.is_empty() {
-        command.stdin(readable(&job.stdin)?);
+        command.stdin(input::readable(&job.stdin)?);
     }
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
-}
-
-/// A file in memory, read from its beginning: a child that doesn't read it neither blocks nor breaks anything.
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-fn readable(bytes: &[u8]) -> io::Result<Stdio> {
-    use std::io::{Seek, Write};
-    let file = rustix::fs::memfd_create("mailknock-events", rustix::fs::MemfdFlags::CLOEXEC)?;
-    let mut file = std::fs::File::from(file);
-    file.write_all(bytes)?;
-    file.rewind()?;
-    Ok(Stdio::from(file))
-}
-
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-fn feed(_child: &mut Child, _bytes: Vec<u8>) {}
-
-#[cfg(any(target_os = "linux", target_os = "freebsd"))]
-fn feed_all(_child: std::process::Child, _bytes: &[u8]) {}
-
-#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-fn feed_all(child: std::process::Child, bytes: &[u8]) {
-    use std::io::Write;
-    if let Some(mut stdin) = child.stdin {
-        // One that has gone needs nothing.
-        let _ = stdin.write_all(bytes);
-    }
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-fn readable(_bytes: &[u8]) -> io::Result<Stdio> {
-    Ok(Stdio::piped())
-}
-
-/// Written in the background; a child that closes its end early is no error.
-#[cfg(not(any(target_os = "linux", target_os = "freebsd")))]
-fn feed(child: &mut Child, bytes: Vec<u8>) {
-    use tokio::io::AsyncWriteExt;
-    if let Some(mut stdin) = child.stdin.take() {
-        tokio::spawn(async move { stdin.write_all(&bytes).await });
-    }
 }
 
 /// Whether it may go better in a moment.
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ExecutableFileBusy, OutOfMemory, WouldBlock};
-    // EMFILE and ENFILE have no kind of their own.
+    // Too many open files have no kind of their own.
     matches!(error.kind(), WouldBlock | OutOfMemory | ExecutableFileBusy)
-        || (cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24)))
-}
-
-/// Whether we may do everything on this machine.
-pub fn is_root() -> bool {
-    #[cfg(unix)]
-    return rustix::process::geteuid().is_root();
-    #[cfg(not(unix))]
-    false
-}
-
-/// Whether we run with the rights of another user than the one who started us.
-pub fn is_set_uid() -> bool {
-    #[cfg(unix)]
-    return rustix::process::getuid() != rustix::process::geteuid()
-        || rustix::process::getgid() != rustix::process::getegid();
-    #[cfg(not(unix))]
-    false
-}
-
-pub use group::{GroupId, own_earlier_with};
-pub use leash::hold;
-
-/// No such thing here: it ends with us as long as we end by ourselves.
-#[cfg(not(unix))]
-mod leash {
-    use super::*;
-
-    pub fn command(words: &[String]) -> io::Result<Command> {
-        let mut command = super::command(words);
-        command.kill_on_drop(true);
-        Ok(command)
-    }
-
-    pub fn hold(_parent: u32, _words: &[String]) -> Result<u8, String> {
-        Err("nothing needs this here".to_owned())
-    }
+        || error.raw_os_error().is_some_and(|number| platform::TOO_MANY.contains(&number))
 }
 
 /// Starts a program that outlives us and reads this, all of which is there when it starts. Needs no runtime.
 pub fn start_reading(words: &[OsString], input: &[u8]) -> io::Result<()> {
     let mut command = std::process::Command::new(&words[0]);
-    command.args(&words[1..]).stdin(readable(input)?).stdout(Stdio::null()).stderr(Stdio::null());
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let child = command.spawn()?;
-    feed_all(child, input);
+    command.args(&words[1..]).stdin(input::readable(input)?).stdout(Stdio::null()).stderr(Stdio::null());
+    input::feed_all(platform::spawn_outliving(&mut command)?, input);
     Ok(())
 }
 
@@ -270,15 +212,13 @@ pub fn start_detached(words: &[String], environment: &[(&str, &str)]) -> Result<
     let mut command = command(words);
     command.envs(environment.iter().copied()).stdout(Stdio::null()).stderr(Stdio::null());
     // Dropping the handle leaves the reaping to the runtime.
-    command.spawn().map(|child| child.id()).map_err(|error| describe(&words[0], &error))
+    platform::spawn_detached(&mut command).map(|child| child.id()).map_err(|error| describe(&words[0], &error))
 }
 
 fn command(words: &[String]) -> Command {
-    let mut command = Command::new(&words[0]);
+    let mut command = Command::new(platform::program(&words[0]));
     command.args(&words[1..]).stdin(Stdio::null());
-    // Nothing that would take the child off the posix_spawn path: a fork costs ten times as much at 64 MiB.
-    #[cfg(unix)]
-    command.process_group(0);
+    platform::set_apart(&mut command);
     command
 }
 
@@ -286,34 +226,20 @@ fn command(words: &[String]) -> Command {
 pub fn find(program: &str) -> Result<PathBuf, String> {
     let has_path = program.contains(std::path::is_separator);
     let directories = std::env::var_os("PATH").unwrap_or_default();
-    let candidates: Vec<PathBuf> = match has_path {
+    let places: Vec<PathBuf> = match has_path {
         true => vec![program.into()],
         false => std::env::split_paths(&directories).map(|directory| directory.join(program)).collect(),
     };
-    let mut candidates = candidates.iter().flat_map(|path| named(path)).filter(|path| path.is_file()).peekable();
+    let mut candidates = places.iter().flat_map(|path| platform::named(path)).filter(|path| path.is_file()).peekable();
     let first = candidates.peek().cloned();
-    match (candidates.find(|path| is_executable(path)), first) {
+    match (candidates.find(|path| platform::is_executable(path)), first) {
         (Some(path), _) => Ok(path),
         (None, Some(_)) => Err(describe(program, &io::ErrorKind::PermissionDenied.into())),
-        (None, None) => Err(describe(program, &io::ErrorKind::NotFound.into())),
+        (None, None) => Err(match platform::batch_file(program, &places) {
+            Some(file) => format!("`{program}` is a batch file here: write `{file}`"),
+            None => describe(program, &io::ErrorKind::NotFound.into()),
+        }),
     }
-}
-
-/// Where the system adds an ending by itself, with that one too.
-fn named(path: &Path) -> Vec<PathBuf> {
-    let mut ended = path.as_os_str().to_owned();
-    ended.push(std::env::consts::EXE_SUFFIX);
-    match std::env::consts::EXE_SUFFIX {
-        "" => vec![path.to_owned()],
-        _ => vec![path.to_owned(), ended.into()],
-    }
-}
-
-fn is_executable(path: &Path) -> bool {
-    #[cfg(unix)]
-    return rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
-    #[cfg(not(unix))]
-    path.is_file()
 }
 
 fn describe(program: &str, error: &io::Error) -> String {
@@ -325,24 +251,9 @@ fn describe(program: &str, error: &io::Error) -> String {
     }
 }
 
-#[cfg(unix)]
-fn exit_of(status: std::process::ExitStatus) -> Exit {
-    use std::os::unix::process::ExitStatusExt;
-    match (status.code(), status.signal()) {
-        (Some(code), _) => Exit::Code(code),
-        (None, Some(signal)) => Exit::Signal(signal),
-        (None, None) => Exit::NotStarted("ended without a status".to_owned()),
-    }
-}
-
-#[cfg(not(unix))]
-fn exit_of(status: std::process::ExitStatus) -> Exit {
-    status.code().map_or_else(|| Exit::NotStarted("ended without a status".to_owned()), Exit::Code)
-}
-
 /// Asks the group to end, waits, and kills what is left: also a grandchild that outlived its parent.
-async fn end_group(group: &Group, child: &mut Child, grace: Duration) {
-    group.terminate();
+async fn end_group(group: &platform::Group, child: &mut Child, grace: Duration) {
+    let grace = group.terminate(grace);
     let ended = async {
         let _ = child.wait().await;
         // A shell ends at once and leaves the program that it ran in the middle of its last words.
@@ -358,58 +269,13 @@ async fn end_group(group: &Group, child: &mut Child, grace: Duration) {
 }
 
 /// Kills the group of a run that is given up in its middle: nothing of it may outlive us.
-struct Unfinished<'a>(Option<&'a Group>);
+struct Unfinished<'a>(Option<&'a platform::Group>);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         if let Some(group) = self.0 {
             group.kill();
         }
-    }
-}
-
-/// The process group of a child; on Windows the child alone.
-struct Group {
-    #[cfg(unix)]
-    id: Option<rustix::process::Pid>,
-}
-
-impl Group {
-    #[cfg(unix)]
-    fn of(child: &Child) -> Self {
-        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-        Self { id }
-    }
-
-    #[cfg(not(unix))]
-    fn of(_child: &Child) -> Self {
-        Self {}
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, signal: rustix::process::Signal) {
-        if let Some(id) = self.id {
-            // A group that is gone already is what was wanted.
-            let _ = rustix::process::kill_process_group(id, signal);
-        }
-    }
-
-    /// Whether any of its processes is left.
-    fn is_alive(&self) -> bool {
-        #[cfg(unix)]
-        return self.id.is_some_and(|id| rustix::process::test_kill_process_group(id).is_ok());
-        #[cfg(not(unix))]
-        false
-    }
-
-    fn terminate(&self) {
-        #[cfg(unix)]
-        self.signal(rustix::process::Signal::TERM);
-    }
-
-    fn kill(&self) {
-        #[cfg(unix)]
-        self.signal(rustix::process::Signal::KILL);
     }
 }
 
@@ -462,6 +328,7 @@ async fn read_all(stream: Option<impl AsyncRead + Unpin>, tail: &Tail) {
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
+    use std::path::Path;
 
     fn shell(script: &str, timeout: Duration) -> Job {
         Job { timeout, ..Job::new(vec!["/bin/sh".into(), "-c".into(), script.into()]) }

@@ -79,7 +79,7 @@ async fn of_command(words: Vec<String>, stop: watch::Receiver<bool>) -> Result<S
 }
 
 fn first_line(text: &str) -> Option<String> {
-    text.lines().next().filter(|line| !line.is_empty()).map(str::to_owned)
+    crate::paths::without_mark(text).lines().next().filter(|line| !line.is_empty()).map(str::to_owned)
 }
 
 #[cfg(all(test, unix))]
@@ -111,6 +111,8 @@ mod tests {
         let file = directory.path().join("pass");
         std::fs::write(&file, "sesame \r\nmore\n").unwrap();
         assert_eq!(of(Pass::File(file.clone())).await, Ok("sesame ".to_owned()));
+        std::fs::write(&file, "\u{feff}sesame\r\n").unwrap();
+        assert_eq!(of(Pass::File(file.clone())).await, Ok("sesame".to_owned()), "as Windows' editors write it");
         assert_eq!(of(command("echo sesame; echo more; echo loud >&2")).await, Ok("sesame".to_owned()));
 
         std::fs::write(&file, "\nmore\n").unwrap();

@@ -50,6 +50,10 @@ pub enum TemplateError {
         "{program} would read what `{{{field}}}` holds as a program, and `{{{field}:sh}}` is for shells alone; give it to a script"
     )]
     FieldInProgram { program: String, field: String },
+    #[error(
+        "`cmd.exe` runs `{program}`, and reads what `{{{field}}}` holds once more as commands, however it is quoted; name a program that is no batch file"
+    )]
+    FieldInBatchFile { program: String, field: String },
 }
 
 /// Why a command was not run for this event.
@@ -190,12 +194,17 @@ pub struct CommandTemplate {
 impl CommandTemplate {
     /// Splits `command` as a shell would, then looks for fields.
     pub fn parse(command: &str, known: &[&str]) -> Result<Self, TemplateError> {
-        Self::from_words(&shell_words::split(command).map_err(|_| TemplateError::Quotes)?, known)
+        Self::from_words(&split(command).ok_or(TemplateError::Quotes)?, known)
     }
 
     pub fn from_words(words: &[String], known: &[&str]) -> Result<Self, TemplateError> {
         let command = Self::from_trusted_words(words, known)?;
         let [program, arguments @ ..] = command.words.as_slice() else { return Ok(command) };
+        if let Some(program) = read_by_cmd(&program.source, arguments)
+            && let Some(field) = arguments.iter().find_map(|word| word.first_field(|_| true))
+        {
+            return Err(TemplateError::FieldInBatchFile { program, field: field.to_owned() });
+        }
         if let Some(program) = read_by_an_interpreter(&program.source, arguments)
             && let Some(field) = arguments.iter().find_map(|word| word.first_field(|_| true))
         {
@@ -258,6 +267,8 @@ impl CommandTemplate {
 fn read_by_an_interpreter(program: &str, arguments: &[Template]) -> Option<String> {
     const INTERPRETERS: [&str; 11] =
         ["emacs", "emacsclient", "perl", "python", "ruby", "node", "lua", "php", "guile", "osascript", "awk"];
+    // They read all that follows, and quote otherwise than the shells do.
+    const ALWAYS: [&str; 2] = ["powershell", "pwsh"];
     let evaluates = |word: &Template| {
         let word = word.source.as_str();
         let is_short = word.starts_with('-') && !word.starts_with("--") && word.ends_with(['c', 'e', 'E', 'r', 'p']);
@@ -267,37 +278,83 @@ fn read_by_an_interpreter(program: &str, arguments: &[Template]) -> Option<Strin
     let interpreter = words.find_map(|word| {
         let name = bare_name(word);
         let bare = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
-        INTERPRETERS.contains(&bare).then(|| name.to_owned())
+        (INTERPRETERS.contains(&bare) || ALWAYS.contains(&bare)).then(|| name.to_owned())
     })?;
-    (interpreter.contains("awk") || arguments.iter().any(evaluates)).then_some(interpreter)
+    let reads_all = interpreter.contains("awk") || ALWAYS.contains(&interpreter.as_str());
+    (reads_all || arguments.iter().any(evaluates)).then_some(interpreter)
 }
 
-/// A program's name without its directory.
-fn bare_name(program: &str) -> &str {
-    let name = program.rsplit(['/', '\\']).next().unwrap_or(program);
-    name.strip_suffix(".exe").unwrap_or(name)
+/// The batch file that the program is, or starts, or `cmd` itself. On Windows `cmd.exe` takes its whole command line apart
+/// by rules of its own: the standard library quotes for it what can be quoted, and refuses the rest (CVE-2024-24576),
+/// which is the second line of defence and not the first. A name without an ending is never a batch file: see
+/// `process::find`.
+fn read_by_cmd(program: &str, arguments: &[Template]) -> Option<String> {
+    let mut words = std::iter::once(program).chain(arguments.iter().map(Template::source));
+    words.find_map(|word| {
+        let name = bare_name(word.trim_end_matches(['.', ' ']));
+        // Before a colon is a drive, behind it a stream: `C:x.cmd`, `x.cmd::$DATA`.
+        let is_read = name.split(':').any(|part| {
+            // The system looks past these at the end of a file's name.
+            let part = part.trim_end_matches(['.', ' ']);
+            part == "cmd" || part == "command.com" || part.ends_with(".cmd") || part.ends_with(".bat")
+        });
+        is_read.then_some(name)
+    })
+}
+
+/// A program's name without its directory, as Windows compares names.
+fn bare_name(program: &str) -> String {
+    let name = program.rsplit(['/', '\\']).next().unwrap_or(program).to_ascii_lowercase();
+    name.strip_suffix(".exe").map(str::to_owned).unwrap_or(name)
+}
+
+/// The words of a command line. On Windows a backslash is a part of a path; elsewhere it quotes, as in shells.
+pub fn split(command: &str) -> Option<Vec<String>> {
+    match cfg!(windows) {
+        true => split_with_paths(command),
+        false => shell_words::split(command).ok(),
+    }
+}
+
+/// As shells split words, but for the backslash, which is one. None where a quote is not closed.
+fn split_with_paths(command: &str) -> Option<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    for c in command.chars() {
+        match (quote, c) {
+            (None, ' ' | '\t' | '\n' | '\r') => words.extend(word.take()),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (Some(open), c) if c == open => quote = None,
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    quote.is_none().then_some(words)
 }
 
 /// Whether the program, or one that it starts, reads its arguments as a script.
 fn read_by_a_shell(program: &str, arguments: &[Template]) -> bool {
-    let reads_arguments = |name: &str| matches!(name, "ssh" | "su" | "xargs" | "powershell" | "pwsh");
-    let name = bare_name(program);
-    if reads_arguments(name) {
+    let reads_arguments = |name: &str| matches!(name, "ssh" | "su" | "xargs");
+    if reads_arguments(&bare_name(program)) {
         return true;
     }
     let is_option = |word: &Template, letter: char| {
         word.source.starts_with('-') && !word.source.starts_with("--") && word.source.contains(letter)
     };
     // `env sh -c`, `nice bash -lc` and the like: any word may be the shell.
-    let shell = std::iter::once(name).chain(arguments.iter().map(Template::source)).any(|word| {
+    let shell = std::iter::once(program).chain(arguments.iter().map(Template::source)).any(|word| {
         matches!(
-            bare_name(word),
-            "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "csh" | "tcsh" | "busybox" | "cmd"
+            bare_name(word).as_str(),
+            "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "csh" | "tcsh" | "busybox"
         )
     });
-    let nested = arguments.iter().map(Template::source).map(bare_name).any(reads_arguments);
+    let nested = arguments.iter().any(|word| reads_arguments(&bare_name(word.source())));
     nested
-        || (shell && arguments.iter().any(|word| is_option(word, 'c') || word.source.eq_ignore_ascii_case("/c")))
+        || (shell && arguments.iter().any(|word| is_option(word, 'c')))
         || arguments.iter().any(|word| matches!(word.source(), "-e" | "--eval"))
 }
 
@@ -338,6 +395,47 @@ mod tests {
         {
             assert!(CommandTemplate::parse(command, KNOWN).is_ok(), "{command}");
         }
+    }
+
+    #[test]
+    fn no_field_gets_into_a_batch_file_however_it_is_quoted() {
+        for command in [
+            "open.cmd {folder}",
+            "OPEN.Bat {folder:sh}",
+            "'C:/my tools/open.cmd' mid:{folder:url}",
+            "'open.cmd ' {folder}",
+            "open.cmd. {folder}",
+            "'open.cmd. .' {folder}",
+            "open.bat::$DATA {folder}",
+            "cmd /c {folder:sh}",
+            "CMD.EXE /d /s/c 'start {folder}'",
+            "C:/Windows/system32/cmd.exe /k {folder}",
+            "conhost.exe cmd /c {folder}",
+            "env open.cmd {folder}",
+            "c:open.cmd {folder}",
+            "command.com {folder}",
+        ] {
+            let error = CommandTemplate::parse(command, KNOWN).unwrap_err();
+            assert!(matches!(error, TemplateError::FieldInBatchFile { .. }), "{command}: {error}");
+        }
+        for command in ["open.cmd x", "cmd /c dir", "opencmd {folder}", "open cmd.txt {folder}", "rebat {folder}"] {
+            assert!(CommandTemplate::parse(command, KNOWN).is_ok(), "{command}");
+        }
+        for command in
+            ["powershell -c {folder:sh}", "PowerShell.exe -Command {folder}", "env pwsh -File x.ps1 {folder:sh}"]
+        {
+            let error = CommandTemplate::parse(command, KNOWN).unwrap_err();
+            assert!(matches!(error, TemplateError::FieldInProgram { .. }), "{command}: {error}");
+        }
+    }
+
+    #[test]
+    fn where_paths_have_backslashes_these_quote_nothing() {
+        let split = |command: &str| split_with_paths(command).map(|words| words.join("|"));
+        assert_eq!(split(r#"C:\a\b.exe "C:\c d\" '\\x\é' e"f g"h"#).unwrap(), r"C:\a\b.exe|C:\c d\|\\x\é|ef gh");
+        assert_eq!(split(" a \t'' \n").unwrap(), "a|");
+        assert_eq!(split("").unwrap(), "");
+        assert_eq!((split("a 'b"), split("\"'")), (None, None));
     }
 
     #[test]

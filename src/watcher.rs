@@ -4,6 +4,8 @@
 
 #[cfg(target_os = "linux")]
 pub use linux::Watcher;
+#[cfg(any(windows, target_os = "macos"))]
+pub use notified::Watcher;
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -193,11 +195,125 @@ mod linux {
     }
 }
 
+#[cfg(any(windows, target_os = "macos"))]
+mod notified {
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+
+    use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+    use tokio::sync::Notify;
+
+    /// An editor writes a file in several steps; this long nothing must have happened.
+    const QUIET: Duration = Duration::from_millis(500);
+
+    /// What tells one state of a file from another; none while it isn't there.
+    type Look = Option<(SystemTime, u64)>;
+
+    fn look(path: &Path) -> Look {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.modified().ok()?, found.len()))
+    }
+
+    /// Of links on the way to the file only the last step is watched: they are rare here.
+    pub struct Watcher {
+        file: PathBuf,
+        last: Look,
+        watching: Option<Watching>,
+        happened: Arc<Notify>,
+    }
+
+    /// A thread of the system's, asleep until something happens.
+    struct Watching {
+        directory: PathBuf,
+        _watcher: RecommendedWatcher,
+    }
+
+    impl Watcher {
+        pub fn new(file: PathBuf) -> Self {
+            let last = look(&file);
+            Self { file, last, watching: None, happened: Arc::default() }
+        }
+
+        /// Resolves when the file is another than at the last time, and has been left alone for a moment.
+        pub async fn changed(&mut self) {
+            loop {
+                // Where the file is, or the nearest that exists where it isn't there yet.
+                let nearest = self.file.ancestors().skip(1).find(|directory| directory.is_dir());
+                let nearest = nearest.unwrap_or(Path::new("."));
+                if self.watching.as_ref().is_none_or(|watching| watching.directory != nearest) {
+                    match watch(nearest, self.happened.clone()) {
+                        Ok(watching) => self.watching = Some(watching),
+                        Err(error) => {
+                            let file = crate::paths::display(&self.file);
+                            tracing::warn!("{file} is not watched for changes: {error}");
+                            return std::future::pending().await;
+                        }
+                    }
+                }
+                // Looked at after the watch begins, so that nothing falls in between.
+                if look(&self.file) != self.last {
+                    while tokio::time::timeout(QUIET, self.happened.notified()).await.is_ok() {}
+                    let now = look(&self.file);
+                    if now != self.last {
+                        self.last = now;
+                        return;
+                    }
+                }
+                self.happened.notified().await;
+            }
+        }
+    }
+
+    fn watch(directory: &Path, happened: Arc<Notify>) -> notify::Result<Watching> {
+        let mut watcher = notify::recommended_watcher(move |_| happened.notify_one())?;
+        watcher.watch(directory, RecursiveMode::NonRecursive)?;
+        Ok(Watching { directory: directory.to_owned(), _watcher: watcher })
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+        use std::fs;
+        use std::task::Poll;
+
+        async fn noticed(watcher: &mut Watcher, change: impl FnOnce()) {
+            let waiting = watcher.changed();
+            tokio::pin!(waiting);
+            // Once polled, it watches.
+            let is_pending = std::future::poll_fn(|cx| Poll::Ready(waiting.as_mut().poll(cx).is_pending())).await;
+            assert!(is_pending);
+            change();
+            tokio::time::timeout(Duration::from_secs(30), waiting).await.expect("the change is noticed");
+        }
+
+        #[tokio::test]
+        async fn every_way_in_which_editors_change_a_file() {
+            let root = tempfile::tempdir().unwrap();
+            let file = root.path().join("a b ü/config.toml");
+            let mut watcher = Watcher::new(file.clone());
+            noticed(&mut watcher, || {
+                fs::create_dir(root.path().join("a b ü")).unwrap();
+                fs::write(&file, "a").unwrap();
+            })
+            .await;
+            noticed(&mut watcher, || fs::write(&file, "in place").unwrap()).await;
+            noticed(&mut watcher, || {
+                fs::write(root.path().join("new"), "renamed over").unwrap();
+                fs::rename(root.path().join("new"), &file).unwrap();
+            })
+            .await;
+            noticed(&mut watcher, || fs::remove_file(&file).unwrap()).await;
+            noticed(&mut watcher, || fs::write(&file, "made again").unwrap()).await;
+        }
+    }
+}
+
 /// Elsewhere a reload is asked for.
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
 pub struct Watcher;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(any(target_os = "linux", windows, target_os = "macos")))]
 impl Watcher {
     pub fn new(_file: std::path::PathBuf) -> Self {
         Self

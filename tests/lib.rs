@@ -54,4 +54,5 @@ mod hooks;
 mod doctor;
 mod first_steps;
 mod first_day;
+mod macos;
 mod ssh;

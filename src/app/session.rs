@@ -24,14 +24,12 @@ use super::{App, Asked, Effect, Input};
 use crate::autostart::Autostart;
 use crate::clock::{self, Now};
 use crate::config::{Config, Pass};
-#[cfg(unix)]
-use crate::control::Instance;
-use crate::control::{self, Reply};
+use crate::control::{self, Instance, Reply};
 use crate::desktop::{Desktop, Link, Request, Wanted};
 use crate::event::EntryId;
 use crate::listener::{Doors, Knock};
 use crate::problem::{EACH_TIME, Problem};
-use crate::process::{self, Ended, GroupId, Job};
+use crate::process::{self, Ended, GroupId, Job, Signal};
 use crate::schema::{Retention, StatusJson};
 use crate::secret;
 use crate::store::record::Record;
@@ -62,13 +60,6 @@ const DESKTOP_FAREWELL: Duration = Duration::from_secs(1);
 /// Writes an accepted event to wherever somebody watches.
 pub type Print = Box<dyn Fn(&Entry)>;
 
-/// What the system tells a program.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    Stop,
-    Reload,
-}
-
 /// What a session is given.
 pub struct Options {
     /// None where the file is wrong: then nothing is listened to until it is mended.
@@ -88,7 +79,6 @@ pub struct Options {
     /// What says whether we are started at login; none where nobody is to be asked.
     pub autostart: Option<Autostart>,
     /// Lets other commands talk to us.
-    #[cfg(unix)]
     pub instance: Option<Instance>,
     /// Told the address once it is bound.
     pub bound: Option<oneshot::Sender<std::net::SocketAddr>>,
@@ -104,12 +94,9 @@ pub async fn run(options: Options, desktop: Desktop, mut signals: mpsc::Receiver
     let (stopping, stopped) = watch::channel(false);
     let (status, followed) = watch::channel(StatusJson::default());
     let mut serving: JoinSet<()> = JoinSet::new();
-    #[cfg(unix)]
     if let Some(instance) = options.instance {
         serving.spawn(instance.open()?.serve(ask.clone(), followed, stopped.clone()));
     }
-    #[cfg(not(unix))]
-    drop(followed);
     // Without a socket nobody asks; the channel stays open all the same.
     let _ask = ask;
     // Bound before the desktop is asked for anything: events count more than icons.

@@ -67,13 +67,9 @@ fn status(found: &[Found]) -> ExitCode {
         println!("Mailknock is not started at login");
     }
     for Found { way, file, program, is_there } in found {
-        let by = match way {
-            Way::Desktop => "the desktop",
-            Way::Systemd => "systemd",
-        };
         let file = display(file);
         match is_there {
-            true => println!("Mailknock is started at login by {by}: {file} starts {program}"),
+            true => println!("Mailknock is started at login by {way}: {file} starts {program}"),
             false => println!(
                 "Mailknock is not started at login: {file} is there, but not its program `{program}`; \
                  `mailknock autostart enable` puts in the one that you run then"

@@ -65,7 +65,6 @@ pub fn demo(arguments: &Arguments) -> ExitCode {
             welcome: None,
             // It touches no files.
             autostart: None,
-            #[cfg(unix)]
             instance: None,
             bound: Some(bound),
         };

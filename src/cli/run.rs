@@ -8,10 +8,10 @@ use tokio::sync::mpsc;
 
 use crate::app::{self, Options, Signal};
 use crate::autostart::Autostart;
-#[cfg(unix)]
 use crate::control::{self, Instance, InstanceError, Next, Request};
 use crate::desktop::{self, Wanted};
 use crate::paths;
+use crate::process::Signals;
 
 #[derive(Debug, Default, Args)]
 pub struct Arguments {
@@ -41,7 +41,6 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
     }
     let standing = super::standing_problems();
     standing.iter().for_each(|problem| tracing::warn!("{problem}"));
-    #[cfg(unix)]
     let instance = match be_the_only_one() {
         Ok(instance) => instance,
         Err(code) => return code,
@@ -71,7 +70,6 @@ pub fn run(file: Option<&Path>, arguments: Arguments) -> ExitCode {
             record,
             welcome,
             autostart,
-            #[cfg(unix)]
             instance,
             bound: None,
         };
@@ -104,13 +102,10 @@ fn first_advice() -> Vec<String> {
 /// see it, the exit code says it.
 fn stays_up_without_configuration() -> bool {
     use std::io::IsTerminal;
-    let has_desktop =
-        ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| std::env::var_os(name).is_some_and(|at| !at.is_empty()));
-    has_desktop && !std::io::stderr().is_terminal() && !std::io::stdin().is_terminal()
+    paths::has_display() && !std::io::stderr().is_terminal() && !std::io::stdin().is_terminal()
 }
 
 /// None where there is no place for the lock: then nobody can talk to us, and the rest goes on.
-#[cfg(unix)]
 fn be_the_only_one() -> Result<Option<Instance>, ExitCode> {
     let Some(place) = super::control_place() else {
         tracing::warn!("there is no runtime directory: `status`, `fetch` and the like can't reach this program");
@@ -138,36 +133,10 @@ pub(super) fn failed(error: &anyhow::Error) -> ExitCode {
     ExitCode::FAILURE
 }
 
-/// What the system tells us, from the call on: SIGTERM and SIGINT to stop, SIGHUP to reload.
-#[cfg(unix)]
+/// What the system tells us, from the call on.
 pub(super) fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    let mut told = Signals::new()?;
     let (tell, signals) = mpsc::channel(4);
-    tokio::spawn(async move {
-        loop {
-            let signal = tokio::select! {
-                _ = terminate.recv() => Signal::Stop,
-                _ = interrupt.recv() => Signal::Stop,
-                _ = hangup.recv() => Signal::Reload,
-            };
-            if tell.send(signal).await.is_err() {
-                return;
-            }
-        }
-    });
-    Ok(signals)
-}
-
-#[cfg(not(unix))]
-pub(super) fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
-    let (tell, signals) = mpsc::channel(4);
-    tokio::spawn(async move {
-        // Without the signal there is no such way to stop; the tray's remains.
-        while tokio::signal::ctrl_c().await.is_ok() && tell.send(Signal::Stop).await.is_ok() {}
-        std::future::pending::<()>().await;
-    });
+    tokio::spawn(async move { while tell.send(told.next().await).await.is_ok() {} });
     Ok(signals)
 }

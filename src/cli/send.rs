@@ -20,6 +20,7 @@ use serde_json::{Map, Value, json};
 
 use crate::client::put_json;
 use crate::mime::{one_line, shorten};
+use crate::process::{takes_at_once, wait_for_input};
 use settings::Settings;
 
 /// So much of the input is looked at; the rest is read and forgotten. The listener takes no more either.
@@ -137,7 +138,8 @@ pub fn misused(error: &clap::Error, words: &[OsString]) -> ExitCode {
 fn complain(why: &str, log: Option<&Path>) {
     use io::Write;
     let line = format!("mailknock send: {}\n", shorten(&one_line(why), TOLD));
-    if is_writable() {
+    // Who doesn't read it mustn't hold up a delivery.
+    if takes_at_once(&io::stderr()) {
         // A closed stderr is no reason to fail.
         let _ = io::stderr().write_all(line.as_bytes());
     }
@@ -181,20 +183,6 @@ fn try_send(file: Option<&Path>, arguments: &Arguments) -> Result<(), String> {
     }
 }
 
-/// Whether stderr takes a line at once. Who doesn't read it mustn't hold up a delivery.
-#[cfg(unix)]
-fn is_writable() -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-    let stderr = io::stderr();
-    poll(&mut [PollFd::new(&stderr, PollFlags::OUT)], Some(&now)).is_ok_and(|ready| ready > 0)
-}
-
-#[cfg(not(unix))]
-fn is_writable() -> bool {
-    true
-}
-
 /// Standard input, waited for even where somebody has set it not to block.
 struct Patient;
 
@@ -202,11 +190,7 @@ impl Read for Patient {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
             match io::stdin().lock().read(buffer) {
-                #[cfg(unix)]
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    use rustix::event::{PollFd, PollFlags, poll};
-                    poll(&mut [PollFd::new(&io::stdin(), PollFlags::IN)], None)?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => wait_for_input(&io::stdin())?,
                 done => return done,
             }
         }

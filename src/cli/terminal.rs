@@ -3,14 +3,16 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::process::{AsStream, takes_at_once};
+
 /// A pipe that is ready takes at least this much at once (PIPE_BUF, pipe(7)), so a line is cut to it.
 const MAX_LINE: usize = 4096;
 
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// Writes a line where it can be taken now, and drops it otherwise; what was dropped is counted and told later.
-fn write(stream: &mut (impl Write + Ready), line: &[u8]) {
-    if !stream.is_ready() {
+fn write(stream: &mut (impl Write + AsStream), line: &[u8]) {
+    if !takes_at_once(stream) {
         DROPPED.fetch_add(1, Ordering::Relaxed);
         return;
     }
@@ -18,7 +20,7 @@ fn write(stream: &mut (impl Write + Ready), line: &[u8]) {
     if dropped > 0 {
         // Nobody reads it any more: nothing is lost that anybody wanted.
         let _ = stream.write_all(format!("({dropped} lines were dropped)\n").as_bytes());
-        if !stream.is_ready() {
+        if !takes_at_once(stream) {
             DROPPED.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -67,27 +69,6 @@ impl Write for LogWriter {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-trait Ready {
-    fn is_ready(&self) -> bool;
-}
-
-#[cfg(unix)]
-impl<T: std::os::fd::AsFd> Ready for T {
-    fn is_ready(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut stream = [PollFd::new(self, PollFlags::OUT)];
-        let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut stream, Some(&at_once)).is_ok_and(|_| stream[0].revents().contains(PollFlags::OUT))
-    }
-}
-
-#[cfg(not(unix))]
-impl<T> Ready for T {
-    fn is_ready(&self) -> bool {
-        true
     }
 }
 

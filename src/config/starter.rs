@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::DEFAULT_FILE;
+use crate::paths;
 
 /// What heads the file in place of the default file's own first lines.
 const HEAD: &str = "\
@@ -47,7 +48,7 @@ pub fn starter(pass: &str, auth: Auth) -> String {
 /// not at all; whoever wants it on the disk as well syncs it.
 pub fn write(file: &Path, text: &str) -> io::Result<File> {
     if let Some(directory) = file.parent() {
-        make_private(directory)?;
+        paths::make_private(directory)?;
     }
     let new = file.with_extension(format!("new-{}", std::process::id()));
     let written = make(&new, text).and_then(|made| match std::fs::hard_link(&new, file) {
@@ -69,22 +70,9 @@ pub fn write(file: &Path, text: &str) -> io::Result<File> {
 
 fn make(file: &Path, text: &str) -> io::Result<File> {
     use std::io::Write;
-    let mut options = File::options();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut made = options.open(file)?;
+    let mut made = paths::private(File::options().write(true).create_new(true)).open(file)?;
     made.write_all(text.as_bytes())?;
     Ok(made)
-}
-
-/// With what is missing above it.
-fn make_private(directory: &Path) -> io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
 }
 
 #[cfg(test)]

@@ -1,10 +1,9 @@
 //! The other commands' end of the control socket.
 
 use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use super::{AskError, Asked, Next, Place, Reply, Request, VERSION};
+use super::{AskError, Asked, Next, Place, Reply, Request, VERSION, platform};
 
 /// Asks the running program and gives each of its reply lines to `take`, until that says to stop.
 ///
@@ -15,12 +14,7 @@ pub fn ask(
     patience: Option<Duration>,
     mut take: impl FnMut(Reply) -> Next,
 ) -> Result<(), AskError> {
-    let mut stream = UnixStream::connect(place.socket())?;
-    super::server::is_ours(&stream)
-        .then_some(())
-        .ok_or_else(|| AskError::Broken("it belongs to somebody else".to_owned()))?;
-    stream.set_write_timeout(patience)?;
-    stream.set_read_timeout(patience)?;
+    let mut stream = platform::connect(place, patience)?;
     let asked = serde_json::to_string(&Asked { version: VERSION, request }).map_err(io::Error::from)?;
     match stream.write_all(format!("{asked}\n").as_bytes()) {
         // It has refused us already, and said why.

@@ -1,18 +1,15 @@
 //! The program's end of the control socket, and the lock that makes it the only one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, TryLockError};
 use std::io;
-use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::platform::{self, Listener, Stream};
 use super::{Ask, Asked, MAX_LINE, Place, Reply, Request, VERSION};
 use crate::schema::StatusJson;
 
@@ -45,16 +42,16 @@ pub enum InstanceError {
 impl Instance {
     /// Takes the lock. The kernel lets go of it when we end, however we end: no lock is ever stale.
     pub fn take(place: Place) -> Result<Self, InstanceError> {
-        prepare(place.directory())?;
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(no_follow());
-        let lock = options.open(place.lock())?;
+        let directory = place.directory();
+        platform::prepare(directory)?
+            .map_err(|why| InstanceError::Directory { path: directory.display().to_string(), why: why.to_owned() })?;
+        let lock = platform::lock_file(&place.lock())?;
         let begun = Instant::now();
         loop {
-            match rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+            match lock.try_lock() {
                 Ok(()) => return Ok(Self { place, _lock: lock }),
-                Err(rustix::io::Errno::WOULDBLOCK) => {}
-                Err(error) => return Err(io::Error::from(error).into()),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error.into()),
             }
             // Somebody who answers is running. Where nobody does, one may be about to; or one was killed while it
             // started another program, which holds all its files, this lock and the socket too, until it is that other.
@@ -68,69 +65,23 @@ impl Instance {
 
     /// Opens the socket. One that an earlier life left behind goes: we have the lock.
     pub fn open(self) -> io::Result<Server> {
-        let path = self.place.socket();
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&path)?;
-        // Nobody else gets into its directory in the meantime.
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
-        Ok(Server { instance: self, listener })
-    }
-}
-
-fn no_follow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
-}
-
-/// Makes the directory, for us alone; one that is there already must be just that.
-fn prepare(directory: &Path) -> Result<(), InstanceError> {
-    match fs::DirBuilder::new().recursive(true).mode(0o700).create(directory) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
-        _ => {}
-    }
-    let refuse = |why: &str| {
-        let path = directory.display().to_string();
-        Err(InstanceError::Directory { path, why: why.to_owned() })
-    };
-    let found = fs::symlink_metadata(directory)?;
-    if !found.is_dir() {
-        return refuse("it is no directory; remove it");
-    }
-    if found.uid() != rustix::process::geteuid().as_raw() {
-        return refuse("it belongs to another user");
-    }
-    if found.mode() & 0o077 != 0 {
-        return refuse("others can get into it; `chmod 700` it");
-    }
-    Ok(())
-}
-
-/// Whether the process at the other end runs as the same user; or as root, who may do what we may anyway.
-pub fn is_ours(stream: &impl AsFd) -> bool {
-    #[cfg(target_os = "linux")]
-    return rustix::net::sockopt::socket_peercred(stream)
-        .is_ok_and(|peer| peer.uid == rustix::process::geteuid() || peer.uid.is_root());
-    // Elsewhere the directory alone must do.
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = stream;
-        true
+        let listener = Listener::bind(&self.place)?;
+        Ok(Server { _instance: self, listener })
     }
 }
 
 /// An open control socket.
 #[derive(Debug)]
 pub struct Server {
-    instance: Instance,
-    listener: UnixListener,
+    /// Goes before the right to it.
+    listener: Listener,
+    _instance: Instance,
 }
 
 impl Server {
     /// Serves until `stop` turns true. Requests go to `asks`; followers see what `status` holds whenever it changes.
     pub async fn serve(
-        self,
+        mut self,
         asks: mpsc::Sender<Ask>,
         status: watch::Receiver<StatusJson>,
         mut stop: watch::Receiver<bool>,
@@ -141,9 +92,9 @@ impl Server {
                 () = async { drop(stop.wait_for(|stop| *stop).await) } => break,
                 Some(_) = clients.join_next() => {}
                 accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) if !is_ours(&stream) => refuse(&stream, "this program belongs to another user"),
-                    Ok((stream, _)) if clients.len() >= MAX_CLIENTS => refuse(&stream, "too many clients"),
-                    Ok((stream, _)) => drop(clients.spawn(client(stream, asks.clone(), status.clone()))),
+                    Ok(stream) if !platform::is_ours(&stream) => refuse(&stream, "this program belongs to another user"),
+                    Ok(stream) if clients.len() >= MAX_CLIENTS => refuse(&stream, "too many clients"),
+                    Ok(stream) => drop(clients.spawn(client(stream, asks.clone(), status.clone()))),
                     Err(error) => {
                         tracing::warn!("control socket: {error}");
                         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -154,18 +105,17 @@ impl Server {
         // Whoever still waits for a fetch gets its last words.
         let ended = async { while clients.join_next().await.is_some() {} };
         let _ = timeout(Duration::from_millis(500), ended).await;
-        let _ = fs::remove_file(self.instance.place.socket());
     }
 }
 
 /// One line says why; nobody waits until it is read.
-fn refuse(stream: &UnixStream, why: &str) {
+fn refuse(stream: &Stream, why: &str) {
     let reply = serde_json::to_string(&Reply::failed(why)).unwrap_or_default();
     let _ = stream.try_write(format!("{reply}\n").as_bytes());
 }
 
-async fn client(stream: UnixStream, asks: mpsc::Sender<Ask>, mut status: watch::Receiver<StatusJson>) {
-    let (reading, mut writing) = stream.into_split();
+async fn client(stream: Stream, asks: mpsc::Sender<Ask>, mut status: watch::Receiver<StatusJson>) {
+    let (reading, mut writing) = tokio::io::split(stream);
     let mut reading = BufReader::new(reading);
     let request = match timeout(PATIENCE, read_request(&mut reading)).await {
         Ok(Ok(Some(request))) => request,
@@ -242,16 +192,40 @@ mod tests {
         assert!(Instance::take(place).is_ok());
     }
 
-    #[test]
-    fn a_directory_that_others_can_enter_is_refused() {
-        let (directory, place) = place();
-        fs::create_dir(place.directory()).unwrap();
-        fs::set_permissions(place.directory(), fs::Permissions::from_mode(0o755)).unwrap();
-        let error = Instance::take(place).unwrap_err().to_string();
-        assert!(error.contains("others can get into it"), "{error}");
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink(directory.path(), &link).unwrap();
-        assert!(Instance::take(Place::new(link)).unwrap_err().to_string().contains("no directory"));
+    #[tokio::test]
+    async fn who_asks_is_answered_and_nobody_else_is_the_program_meanwhile() {
+        let (_directory, place) = place();
+        let (asks, mut asked) = mpsc::channel(1);
+        let (_status, followed) = watch::channel(StatusJson::default());
+        let (stop, stopped) = watch::channel(false);
+        let server = Instance::take(place.clone()).unwrap().open().unwrap();
+        let serving = tokio::spawn(server.serve(asks, followed, stopped));
+        // One after the other: each finds a door.
+        for _ in 0..3 {
+            let asking = place.clone();
+            let asking = tokio::task::spawn_blocking(move || {
+                let mut errors = Vec::new();
+                let done = super::super::ask(&asking, Request::Reload, Some(PATIENCE), |reply| {
+                    errors.extend(reply.error);
+                    super::super::Next::Stop
+                });
+                done.map(|()| errors)
+            });
+            let Ask { request, reply } = asked.recv().await.unwrap();
+            assert_eq!(request, Request::Reload);
+            reply.send(Reply::failed("not today")).unwrap();
+            assert_eq!(asking.await.unwrap().unwrap(), ["not today"]);
+        }
+        let second = place.clone();
+        let second = tokio::task::spawn_blocking(move || Instance::take(second));
+        drop(asked.recv().await.unwrap().reply.send(Reply::done()));
+        assert!(matches!(second.await.unwrap(), Err(InstanceError::Running)));
+        stop.send_replace(true);
+        serving.await.unwrap();
+        let ask = tokio::task::spawn_blocking(move || {
+            super::super::ask(&place, Request::Status, Some(PATIENCE), |_| super::super::Next::Stop)
+        });
+        assert!(matches!(ask.await.unwrap(), Err(super::super::AskError::NotRunning)));
     }
 
     #[test]

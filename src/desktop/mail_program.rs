@@ -1,4 +1,18 @@
-//! The desktop's mail program: what handles `mailto:` links, started without one.
+//! The desktop's programs: for mail, what handles `mailto:` links, started without one; for texts.
+
+use std::path::Path;
+
+/// The command that shows a text for editing.
+pub fn editor(file: &Path) -> Vec<String> {
+    // Windows knows no program for TOML, and would ask.
+    let command: &[&str] = match std::env::consts::OS {
+        "windows" => &["notepad.exe"],
+        "macos" => &["open", "-t"],
+        _ => &["xdg-open"],
+    };
+    let file = file.display().to_string();
+    command.iter().map(|word| (*word).to_owned()).chain([file]).collect()
+}
 
 /// The command that starts it; none where the desktop has no such program or no such notion.
 #[cfg(all(unix, not(target_os = "macos")))]

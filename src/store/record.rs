@@ -16,6 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Transac
 use super::seen::MAX_IDENTITIES;
 use super::{Change, Delivery, DeliveryState, Entry, Loaded, RunId};
 use crate::event::{EntryId, Event};
+use crate::paths;
 use crate::process::GroupId;
 use crate::schema::{Content, EventJson, Retention};
 use crate::status::Paused;
@@ -229,7 +230,7 @@ impl Record {
             connection.pragma_update(None, "synchronous", "OFF")?;
         }
         // The log needs memory that processes share, which network file systems don't give.
-        let journal = if is_on_network(&self.path) { "TRUNCATE" } else { "WAL" };
+        let journal = if paths::is_on_network(&self.path) { "TRUNCATE" } else { "WAL" };
         connection.query_row(&format!("PRAGMA journal_mode = {journal}"), [], |_| Ok(()))?;
         // Closing must not wait for the disk either.
         connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
@@ -391,36 +392,13 @@ fn create_private(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     if let Some(directory) = path.parent() {
-        create_private_directory(directory)?;
+        paths::make_private(directory)?;
     }
     let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
+    match paths::private(options.write(true).create_new(true)).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
-}
-
-fn create_private_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
-}
-
-#[cfg(target_os = "linux")]
-fn is_on_network(path: &Path) -> bool {
-    // NFS, SMB, SMB2 and CIFS, FUSE (sshfs), 9P: linux/magic.h.
-    const NETWORK: [i64; 6] = [0x6969, 0x517b, 0xfe53_4d42, 0xff53_4d42, 0x6573_5546, 0x0102_1997];
-    rustix::fs::statfs(path).is_ok_and(|at| NETWORK.iter().any(|network| i128::from(at.f_type) == i128::from(*network)))
-}
-
-#[cfg(not(target_os = "linux"))]
-fn is_on_network(_path: &Path) -> bool {
-    false
 }
 
 const WAITING: i64 = 0;

@@ -85,6 +85,7 @@ impl<T: Fn(Option<Standing>)> Line<T> {
                 result = settled(&mut probing), if probing.is_some() => {
                     probing = None;
                     self.course.probed(result, Instant::now());
+                    self.report(Some(self.course.standing().clone()));
                     self.looked();
                 }
                 Some(order) = orders.recv() => self.take(order),
@@ -147,6 +148,7 @@ impl<T: Fn(Option<Standing>)> Line<T> {
         tracing::debug!(host = %config.host, "ssh: {}", ended.exit);
         let is_reason = words::diagnose(&why).advice.is_some();
         self.course.ended(why, is_reason, chance(), Instant::now());
+        self.report(Some(self.course.standing().clone()));
         self.looked();
     }
 

@@ -35,6 +35,12 @@ fn every_key_of_its_file_counts_and_options_count_more() {
     send.clone().env("MAILKNOCK_URL", "").ends(0, MESSAGE);
     assert_eq!(peer.received().len(), 4);
 
+    // As Windows' editors write it.
+    fs::write(path("auth"), "\u{feff}knock:s3cret\r\nmore\r\n").expect("it is ours");
+    write(&format!("\u{feff}url = \"{}\"\r\nauth_file = \"{}\"\r\n", peer.url(), path("auth").display()));
+    send.ends(0, MESSAGE);
+    assert!(peer.received()[4].contains("authorization: Basic a25vY2s6czNjcmV0\r\n"), "{:?}", peer.received());
+
     write(&format!("url = \"{}\"\ndeadline = \"300ms\"\nlog = \"{}\"\n", silent.url(), path("log").display()));
     send.ends(1, MESSAGE).says("within 300ms").within(Duration::from_secs(1));
     let log = fs::read_to_string(path("log")).expect("it was written");

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{ACTIVATION, Input, Session};
 use crate::config::starter::{self, Auth};
-use crate::desktop::{Request, mail_program};
+use crate::desktop::{Request, editor, mail_program};
 use crate::paths::display;
 use crate::problem::EACH_TIME;
 use crate::{process, secret};
@@ -25,7 +25,7 @@ impl Session {
     /// Shows the configuration's file. Where there is none it is made first, with nothing in it that changes anything:
     /// nobody asked for a password.
     pub(super) fn open_configuration(&mut self, file: &Path, activation_token: Option<&str>) {
-        match make(file).and_then(|()| start(&["xdg-open".to_owned(), file.display().to_string()], activation_token)) {
+        match make(file).and_then(|()| start(&editor(file), activation_token)) {
             Ok(pid) => self.adopt(pid),
             Err(why) => {
                 let why = format!("{} could not be opened: {why}", display(file));

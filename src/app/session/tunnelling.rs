@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use super::listening::Listening;
 use crate::config::{Address, Config, Tunnel as Wish};
+use crate::listener::own;
 use crate::paths;
 use crate::tunnel::{Standing, Tunnel, Wanted};
 
@@ -103,21 +104,8 @@ impl Tunnels {
 
     fn free_socket(&self) -> Option<Address> {
         let is_free = |socket: &Address| !self.kept.iter().any(|kept| kept.socket == *socket);
-        #[cfg(unix)]
-        return (1..)
-            .map_while(|number| {
-                let directory = paths::runtime_directory()?;
-                Some(Address::Unix(directory.join(format!("tunnel-{number}.sock"))))
-            })
-            .find(is_free);
-        // A port that was free a moment ago; where another program has taken it, ssh says so and is started again.
-        #[cfg(not(unix))]
-        return (1..100)
-            .map_while(|_| {
-                let socket = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-                socket.ok().map(Address::Tcp)
-            })
-            .find(is_free);
+        let directory = paths::runtime_directory()?;
+        (1..1000).map_while(|number| own(&directory, &format!("tunnel-{number}.sock")).ok()).find(is_free)
     }
 
     fn all(&self) -> impl Iterator<Item = &Tunnel> {

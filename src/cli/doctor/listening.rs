@@ -11,7 +11,7 @@ use super::trial::Trial;
 use crate::client;
 use crate::config::{Address, Config};
 use crate::finding::Finding;
-use crate::listener::{Identity, connect};
+use crate::listener::{Identity, connect, is_taken};
 use crate::paths::{display, is_unsafe};
 use crate::schema::StatusJson;
 
@@ -103,8 +103,7 @@ pub fn could_be_bound(config: &Config) -> Vec<Finding> {
 
 /// Looks only: making it would leave a directory behind.
 fn socket_is_free(path: &Path) -> io::Result<()> {
-    #[cfg(unix)]
-    if std::os::unix::net::UnixStream::connect(path).is_ok() {
+    if is_taken(path) {
         return Err(io::ErrorKind::AddrInUse.into());
     }
     let directory = path.parent().unwrap_or(Path::new("/"));

@@ -12,7 +12,7 @@ use super::{Program, Report, ask};
 use crate::config::{Address, Config, Tunnel as Wish};
 use crate::control::Request;
 use crate::finding::Finding;
-use crate::listener::{Doors, Identity, Knock, Listener};
+use crate::listener::{Doors, Identity, Knock, Listener, own};
 use crate::paths;
 use crate::process::{self, Exit, Job};
 use crate::schema::{StatusJson, TunnelJson};
@@ -210,18 +210,8 @@ async fn listen(
     Ok((listener, doors, target, socket))
 }
 
-#[cfg(unix)]
 fn places(directory: &Path) -> std::io::Result<(Address, Address)> {
-    let place = |name: &str| Address::Unix(directory.join(name));
-    Ok((place("doctor.sock"), place("doctor-tunnel.sock")))
-}
-
-#[cfg(not(unix))]
-fn places(_directory: &Path) -> std::io::Result<(Address, Address)> {
-    let any = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
-    // A port that was free a moment ago; where another program has taken it, ssh says so.
-    let free = std::net::TcpListener::bind(any)?.local_addr()?;
-    Ok((Address::Tcp(any), Address::Tcp(free)))
+    Ok((own(directory, "doctor.sock")?, own(directory, "doctor-tunnel.sock")?))
 }
 
 #[cfg(test)]

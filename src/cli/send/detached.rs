@@ -21,10 +21,6 @@ pub fn start(settings: &Settings, body: &[u8]) -> Result<(), String> {
             words.extend([option.into(), file.into()]);
         }
     }
-    // Some end the whole process group that a mail had, at its end: the copy is in none of theirs from its first moment,
-    // and where we lead no group, not in their session either.
-    #[cfg(unix)]
-    let _ = rustix::process::setsid();
     process::start_reading(&words, body).map_err(|error| format!("failed to start in the background: {error}"))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Arguments, said};
 use crate::client::Url;
 use crate::document::{Document, Table};
-use crate::paths::is_unsafe;
+use crate::paths::{Links, at_once, is_unsafe, private, without_mark};
 
 const DEFAULT_URL: &str = "http://127.0.0.1:12525/notify";
 const DEADLINE: Duration = Duration::from_secs(2);
@@ -94,30 +94,17 @@ impl Settings {
 fn read(file: &Path) -> Result<String, String> {
     let failed = |error: io::Error| format!("failed to read {}: {error}", file.display());
     let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        // A pipe would let us wait for somebody to write into it.
-        options.custom_flags(i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0));
-    }
-    let opened = options.read(true).open(file).map_err(failed)?;
+    let opened = at_once(options.read(true), Links::Followed).open(file).map_err(failed)?;
     if let Some(why) = is_unsafe(&opened.metadata().map_err(failed)?) {
         return Err(format!("{} {why}", file.display()));
     }
     let mut text = String::new();
     opened.take(MAX_FILE).read_to_string(&mut text).map_err(failed)?;
-    Ok(text)
+    Ok(without_mark(&text).to_owned())
 }
 
 /// Adds a line to a log that is ours alone; one that is a link is somebody's trap.
 pub fn append(log: &Path, line: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.append(true).create(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
-        options.mode(0o600).custom_flags(i32::try_from(no_follow.bits()).unwrap_or(0));
-    }
-    options.open(log)?.write_all(line.as_bytes())
+    at_once(private(options.append(true).create(true)), Links::Refused).open(log)?.write_all(line.as_bytes())
 }

@@ -2,7 +2,11 @@
 //! start ourselves in a small role, and that becomes the program; where the system has no such thing, it stays and
 //! watches.
 
-use super::*;
+use std::io;
+
+use tokio::process::Command;
+
+use super::describe;
 
 /// The hidden command that [`hold`] is.
 const COMMAND: &str = "hold";
@@ -17,7 +21,7 @@ pub fn command(words: &[String]) -> io::Result<Command> {
     let mut command = super::command(&[&role, words].concat());
     if !cfg!(target_os = "linux") {
         // Closed by the system when we are gone.
-        command.stdin(Stdio::piped());
+        command.stdin(std::process::Stdio::piped());
     }
     Ok(command)
 }
@@ -42,7 +46,7 @@ pub fn hold(parent: u32, words: &[String]) -> Result<u8, String> {
 pub fn hold(_parent: u32, words: &[String]) -> Result<u8, String> {
     use std::io::Read;
     let (program, arguments) = words.split_first().ok_or("nothing to run")?;
-    let child = std::process::Command::new(program).args(arguments).stdin(Stdio::null()).spawn();
+    let child = std::process::Command::new(program).args(arguments).stdin(std::process::Stdio::null()).spawn();
     let mut child = child.map_err(|error| describe(program, &error))?;
     let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw);
     std::thread::spawn(move || {

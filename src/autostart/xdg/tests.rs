@@ -1,5 +1,6 @@
 //! Every file is in a directory of the test's own; the program that is written down is anything.
 
+use super::super::staying;
 use super::*;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
@@ -161,7 +162,7 @@ fn files_and_links_of_others_stay_as_they_are() {
     assert!(bench.autostart.entry.exists());
 
     let bench = Bench::new();
-    bench.put(&bench.autostart.unit, &UNIT.replace(MARK, "#"));
+    bench.put(&bench.autostart.unit, &UNIT.replace("X-Mailknock=", "#"));
     bench.refuses(&[BY_SYSTEMD], "mailknock.service is not by `mailknock autostart`");
     let _ = bench.enable(Way::Desktop).unwrap();
     let _ = bench.autostart.disable().unwrap();
