@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::probe::Lost;
 
+/// Why ssh has ended is no old news for so long.
+const FRESH: Duration = Duration::from_secs(2);
 /// The wait after ssh's first failure, and the longest; each is twice the one before, then cut by chance.
 const MIN_WAIT: Duration = Duration::from_secs(2);
 const MAX_WAIT: Duration = Duration::from_secs(60);
@@ -69,6 +71,8 @@ pub struct Course {
     is_held: bool,
     /// Why nothing came through a way that is there.
     lost: Option<String>,
+    /// When ssh has last ended.
+    ended_at: Option<Instant>,
     /// After a sleep that nobody announced: a connection that does not answer at once is begun anew.
     is_doubtful: bool,
 }
@@ -98,6 +102,7 @@ impl Course {
             pace: FIRST_PROBES,
             is_held: false,
             lost: None,
+            ended_at: None,
             is_doubtful: false,
         }
     }
@@ -197,6 +202,7 @@ impl Course {
         let was_doubtful = self.is_doubtful;
         let lost = self.lost.take();
         self.ssh = Ssh::Absent;
+        self.ended_at = Some(now);
         self.is_probing = false;
         (self.up_since, self.silent_since, self.is_doubtful) = (None, None, false);
         if self.is_held {
@@ -258,7 +264,10 @@ impl Course {
     /// nothing to be tried, or ssh is just about it.
     pub fn look(&mut self, now: Instant) -> bool {
         if self.ssh == Ssh::Absent && !self.is_held {
-            // What was wrong may be mended: it is no news any more.
+            if self.ended_at.is_some_and(|ended| now < ended + FRESH) {
+                return false;
+            }
+            // What was wrong may be mended by now.
             (self.standing, self.due) = (Standing::Connecting, Some(now));
             return true;
         }
@@ -503,6 +512,13 @@ mod tests {
         let mut ride = Ride::up();
         assert!(ride.course.look(ride.now));
         assert_eq!(ride.next(), Next::Probe);
-        assert!(!Ride::begin().course.look(ride.now), "ssh has only begun");
+        let mut ride = Ride::begin();
+        assert!(!ride.course.look(ride.now), "ssh has only begun");
+        ride.course.ended("no way".into(), true, 1.0, ride.now);
+        assert!(!ride.course.look(ride.now), "it has only just failed");
+        ride.now += FRESH;
+        assert!(ride.course.look(ride.now));
+        assert_eq!(ride.next(), Next::Start);
+        assert_eq!(*ride.course.standing(), Standing::Connecting);
     }
 }
