@@ -23,7 +23,7 @@ use course::Course;
 use line::Line;
 
 pub use course::Standing;
-pub use ssh::{Offer, gets_any_port, ports_given};
+pub use ssh::{Offer, account, gets_any_port, ports_given};
 pub use words::{Diagnosis, Step, diagnose};
 
 /// What a tunnel is told.

@@ -300,6 +300,7 @@ fn setup_prints_each_servers_side_with_this_address_and_password() {
     daemon.command(&["setup", "dovecot", "--script"]).ended_with(2);
     let printed = daemon.command(&["setup", "dovecot", "--server-version", "2.4"]).succeeded().stdout;
     assert!(printed.contains("# ==== Dovecot 2.4: ") && !printed.contains("# ==== Dovecot 2.3: "), "{printed}");
+    daemon.command(&["setup", "sieve", "--server-version", "2.4"]).succeeded();
     daemon.command(&["setup", "maddy", "--server-version", "2.4"]).ended_with(2);
     daemon.command(&["setup", "sendmail"]).ended_with(2);
 }

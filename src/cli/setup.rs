@@ -21,8 +21,18 @@ use guide::Guide;
 const EXAMPLE_URL: &str = "http://127.0.0.1:12525/notify";
 const EXAMPLE_LOGIN: &str = "mailknock:a-long-random-word";
 const UNKNOWN_PASSWORD: &str = "PASSWORD";
-const NO_AUTH: &str = "there is no [auth]: every account of the mail server can ring. `mailknock config init` makes a\n\
-    configuration that has one, with a password; or add it to yours";
+
+/// What to do where everybody can ring.
+fn no_auth(file: Option<&Path>) -> String {
+    let how = match file {
+        None => "`mailknock config init` makes a\nconfiguration that has one, with a password".to_owned(),
+        Some(file) => format!(
+            "Add it to\n{}, with `user` and `pass`; where its three lines are there behind a #, take that away",
+            display(file)
+        ),
+    };
+    format!("there is no [auth]: every account of the mail server can ring. {how}")
+}
 
 /// What makes Dovecot's OX driver tell of a user.
 pub(super) fn metadata(user: &str) -> String {
@@ -37,7 +47,7 @@ pub struct Arguments {
     /// The mail server, as you name it to ssh (ssh)
     #[arg(value_parser = Tunnel::parse_host)]
     host: Option<String>,
-    /// Leave out what is for the other version (dovecot, dovecot-lua)
+    /// Leave out what is for the other version (dovecot, dovecot-lua, sieve)
     #[arg(long, value_enum, value_name = "VERSION")]
     server_version: Option<Version>,
     /// Print the script that goes with it, and nothing else (dovecot-lua)
@@ -73,12 +83,22 @@ enum Version {
 struct Part {
     /// Dovecot's, where not all take it.
     version: Option<Version>,
-    /// Where it goes, and who may read it where not everybody may.
+    /// Where it goes, and whose it is, where that is not root's for everybody to read.
     path: &'static str,
+    place: Place,
     /// As in `packaging`.
     text: &'static str,
     /// How the server wants a `%` that begins none of its variables.
     percent: &'static str,
+}
+
+/// What a text is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// The whole file.
+    New,
+    /// A part of one that is there.
+    Added,
 }
 
 macro_rules! packaged {
@@ -88,7 +108,11 @@ macro_rules! packaged {
 }
 
 const fn part(path: &'static str, text: &'static str) -> Part {
-    Part { version: None, path, text, percent: "%" }
+    Part { version: None, path, place: Place::New, text, percent: "%" }
+}
+
+const fn addition(path: &'static str, text: &'static str) -> Part {
+    Part { place: Place::Added, ..part(path, text) }
 }
 
 const fn part_of(version: Version, path: &'static str, text: &'static str) -> Part {
@@ -96,7 +120,7 @@ const fn part_of(version: Version, path: &'static str, text: &'static str) -> Pa
         Version::V2_3 => "%%",
         Version::V2_4 => "%",
     };
-    Part { version: Some(version), path, text, percent }
+    Part { version: Some(version), percent, ..part(path, text) }
 }
 
 const SECRET: &str = "/etc/dovecot/mailknock.conf.ext, root, mode 600";
@@ -112,24 +136,27 @@ const DOVECOT_LUA: [Part; 4] = [
     part_of(Version::V2_4, "/etc/dovecot/conf.d/95-mailknock.conf", packaged!("dovecot/2.4/lua.conf")),
     part_of(Version::V2_4, SECRET, packaged!("dovecot/2.4/lua-secret.conf")),
 ];
-const SIEVE: [Part; 2] = [
-    part("/etc/dovecot/conf.d/95-mailknock-sieve.conf", packaged!("sieve/dovecot-sieve.conf")),
+const SIEVE: [Part; 3] = [
+    part_of(Version::V2_3, "/etc/dovecot/conf.d/95-mailknock-sieve.conf", packaged!("sieve/2.3/sieve.conf")),
+    part_of(Version::V2_4, "/etc/dovecot/conf.d/95-mailknock-sieve.conf", packaged!("sieve/2.4/sieve.conf")),
     part("/etc/dovecot/mailknock.sieve", packaged!("sieve/mailknock.sieve")),
 ];
-const MADDY: [Part; 1] = [part("/etc/maddy/maddy.conf", packaged!("maddy/maddy.conf"))];
-const EXIM: [Part; 1] = [part("Exim's configuration", packaged!("exim/mailknock.conf"))];
+const MADDY: [Part; 1] = [addition("/etc/maddy/maddy.conf", packaged!("maddy/maddy.conf"))];
+const EXIM: [Part; 1] = [addition("Exim's configuration", packaged!("exim/mailknock.conf"))];
 const POSTFIX: [Part; 2] = [
-    part("users of the machine: ~/.forward", packaged!("postfix/forward")),
-    part("virtual users: Postfix' configuration", packaged!("postfix/mailknock.cf")),
+    addition("~alice/.forward, alice, mode 600, for users of the machine", packaged!("postfix/forward")),
+    addition("the files below /etc/postfix, for virtual users", packaged!("postfix/mailknock.cf")),
 ];
 const CYRUS: [Part; 3] = [
-    part("/etc/imapd.conf", packaged!("cyrus/imapd.conf")),
-    part("/etc/cyrus.conf", packaged!("cyrus/cyrus.conf")),
-    part("/usr/lib/mailknock/mailknock-hook, mode 755", packaged!("cyrus/mailknock-hook")),
+    addition("/etc/imapd.conf", packaged!("cyrus/imapd.conf")),
+    addition("/etc/cyrus.conf", packaged!("cyrus/cyrus.conf")),
+    part("/usr/lib/mailknock/mailknock-hook, root, mode 755", packaged!("cyrus/mailknock-hook")),
 ];
-const PROCMAIL: [Part; 1] = [part("~/.procmailrc or /etc/procmailrc", packaged!("procmail/procmailrc"))];
-const MAILDROP: [Part; 1] = [part("~/.mailfilter or /etc/maildroprc", packaged!("maildrop/mailfilter"))];
-const FDM: [Part; 1] = [part("~/.fdm.conf", packaged!("fdm/fdm.conf"))];
+const PROCMAIL: [Part; 1] =
+    [addition("~alice/.procmailrc, alice, mode 600, or /etc/procmailrc", packaged!("procmail/procmailrc"))];
+const MAILDROP: [Part; 1] =
+    [addition("~alice/.mailfilter, alice, mode 600, or /etc/maildroprc", packaged!("maildrop/mailfilter"))];
+const FDM: [Part; 1] = [addition("~alice/.fdm.conf, alice, mode 600", packaged!("fdm/fdm.conf"))];
 const SEND: Part = part("/etc/mailknock/send.toml", packaged!("send/send.toml"));
 
 impl Server {
@@ -166,7 +193,10 @@ pub fn setup(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
     let misuse = [
         (arguments.script && server != Server::DovecotLua, "only dovecot-lua has a script"),
         (arguments.host.is_some() && server != Server::Ssh, "only ssh takes a HOST"),
-        (arguments.server_version.is_some() && !server.has_versions(), "only dovecot and dovecot-lua have versions"),
+        (
+            arguments.server_version.is_some() && !server.has_versions(),
+            "only dovecot, dovecot-lua and sieve have versions",
+        ),
     ];
     if let Some((_, why)) = misuse.iter().find(|(is_so, _)| *is_so) {
         eprintln!("mailknock: {why}");
@@ -184,7 +214,7 @@ pub fn setup(file: Option<&Path>, arguments: &Arguments) -> ExitCode {
     let file = read.file.as_deref();
     super::terminal::print_all(&match server {
         Server::Ssh => ssh::text(&config, file, arguments.host.as_deref()),
-        _ => page(server, arguments.server_version, &Access::of(&config), &name_of(file)),
+        _ => page(server, arguments.server_version, &Access::of(&config, file), &name_of(file)),
     });
     ExitCode::SUCCESS
 }
@@ -198,12 +228,19 @@ fn name_of(file: Option<&Path>) -> String {
 fn page(server: Server, version: Option<Version>, access: &Access, from: &str) -> String {
     let guide = Guide::of(server);
     let mut page = Page::default();
-    page.note(&format!("The mail server's side, from {from}. All of it is done on the server."));
+    let place = match server {
+        Server::DovecotLua => "All but the script's step is done on the server.",
+        _ => "All of it is done on the server.",
+    };
+    page.note(&format!("The mail server's side, from {from}. {place}"));
     for note in &access.notes {
         page.note(&format!("NOTE: {note}"));
     }
     page.note(&format!("Needed there: {}.", guide.needs));
     page.note("alice is an example of a user, and example.org of a domain.");
+    page.note(
+        "A title that names no owner and no mode means root's, for everybody to read; `chown` and `chmod` as it says.",
+    );
     if server.has_versions() && version.is_none() {
         page.note(
             "There are files for two versions. `dovecot --version` on the server tells which it is, and\n\
@@ -226,8 +263,11 @@ fn page(server: Server, version: Option<Version>, access: &Access, from: &str) -
     }
     if access.login.is_some() {
         page.note("The empty file is for the password: nobody else may read it even before that is in it.");
+        page.lines(guide.more);
     }
-    for part in server.parts().iter().filter(|part| version.is_none() || part.version == version) {
+    for part in
+        server.parts().iter().filter(|part| version.is_none() || part.version.is_none() || part.version == version)
+    {
         page.file(&part.title(), &access.filled_in(part));
     }
     if server.sends() {
@@ -237,8 +277,15 @@ fn page(server: Server, version: Option<Version>, access: &Access, from: &str) -
         }
     }
     if server == Server::DovecotLua {
-        page.step("/etc/dovecot/mailknock.lua, for everybody to read: what this prints");
-        page.line("mailknock setup dovecot-lua --script");
+        page.step("Here, on the desktop: the script");
+        page.line(
+            "mailknock setup dovecot-lua --script | ssh root@SERVER 'cat > /etc/dovecot/mailknock.lua && chmod 644 /etc/dovecot/mailknock.lua'",
+        );
+        page.note(
+            "SERVER is the mail server. Where root can't log in by ssh, take what\n  \
+             mailknock setup dovecot-lua --script\n\
+             prints to that file on another way. It holds no password, and is for everybody to read.",
+        );
     }
     if !guide.then.is_empty() {
         page.step("Then, as root");
@@ -253,8 +300,8 @@ fn page(server: Server, version: Option<Version>, access: &Access, from: &str) -
     page.step("See that it works");
     if server.sends() {
         page.line(&format!(
-            "runuser -u {} -- mailknock send -c /etc/mailknock/send.toml --strict --input=none --user=alice --subject=Test",
-            guide.owner
+            "runuser -u {} -- mailknock send -c /etc/mailknock/send.toml --strict --input=none --user={} --subject=Test",
+            guide.owner, guide.user
         ));
         page.note(&format!(
             "It says nothing, and on the desktop a notification says \"Test\". Else it says why: `refused with 401` is\n\
@@ -310,7 +357,11 @@ impl Page {
 impl Part {
     fn title(&self) -> String {
         let version = self.version.as_ref().and_then(ValueEnum::to_possible_value);
-        version.map_or(self.path.to_owned(), |version| format!("Dovecot {}: {}", version.get_name(), self.path))
+        let place = match self.place {
+            Place::New => self.path.to_owned(),
+            Place::Added => format!("Add to {}", self.path),
+        };
+        version.map_or(place.clone(), |version| format!("Dovecot {}: {place}", version.get_name()))
     }
 }
 
@@ -323,7 +374,7 @@ struct Access {
 }
 
 impl Access {
-    fn of(config: &Config) -> Self {
+    fn of(config: &Config, file: Option<&Path>) -> Self {
         let mut notes = Vec::new();
         let scheme = if config.tls.is_some() { "https" } else { "http" };
         let tcp = config.listen.iter().find_map(crate::config::Address::tcp).filter(|address| address.port() != 0);
@@ -369,7 +420,7 @@ impl Access {
             (format!("{user}:{pass}"), format!("{}:{}", escaped(user), escaped(pass)))
         });
         if login.is_none() {
-            notes.push(NO_AUTH.to_owned());
+            notes.push(no_auth(file));
         }
         Self { url: format!("{scheme}://{address}{}", config.endpoint), login, notes }
     }
@@ -406,7 +457,7 @@ mod tests {
 
     fn filled_in(config: &str) -> (String, String) {
         let (config, problems) = Config::parse("f", config);
-        let access = Access::of(&config.unwrap_or_else(|| panic!("{problems:?}")));
+        let access = Access::of(&config.unwrap_or_else(|| panic!("{problems:?}")), None);
         let parts = Server::DovecotLua.parts();
         let line = |part: &Part| {
             let text = access.filled_in(part);
@@ -432,7 +483,7 @@ mod tests {
 
     #[test]
     fn where_there_is_a_tunnel_nobody_is_told_to_make_one() {
-        let notes = |config: &str| Access::of(&Config::parse("f", config).0.unwrap()).notes.join("\n");
+        let notes = |config: &str| Access::of(&Config::parse("f", config).0.unwrap(), None).notes.join("\n");
         assert!(notes("").contains("ssh -N -R 127.0.0.1:12525:127.0.0.1:12525 SERVER"));
         let told = notes("[tunnel]\nhost = \"m\"\nremote = \"127.0.0.1:7\"");
         assert!(
@@ -442,7 +493,7 @@ mod tests {
     }
 
     fn printed(server: Server, version: Option<Version>, config: &str) -> String {
-        page(server, version, &Access::of(&Config::parse("f", config).0.unwrap()), "f")
+        page(server, version, &Access::of(&Config::parse("f", config).0.unwrap(), None), "f")
     }
 
     const AUTH: &str = "[auth]\nuser = \"u\"\npass = \"sesame\"\n";
@@ -479,15 +530,79 @@ mod tests {
 
     #[test]
     fn one_version_is_told_without_the_other() {
-        for server in [Server::Dovecot, Server::DovecotLua] {
+        for (server, files) in [(Server::Dovecot, 2), (Server::DovecotLua, 2), (Server::Sieve, 1)] {
             let both = printed(server, None, AUTH);
             assert!(both.contains("`dovecot --version`") && both.contains("# ==== Dovecot 2.4: "), "{both}");
             for (version, own, other) in [(Version::V2_3, "2.3", "2.4"), (Version::V2_4, "2.4", "2.3")] {
                 let text = printed(server, Some(version), AUTH);
-                assert_eq!(text.matches(&format!("# ==== Dovecot {own}: ")).count(), 2, "{text}");
+                assert_eq!(text.matches(&format!("# ==== Dovecot {own}: ")).count(), files, "{text}");
                 assert!(!text.contains(&format!("# ==== Dovecot {other}: ")) && !text.contains("--version"), "{text}");
+                let is_whole = server != Server::Sieve || text.contains("# ==== /etc/dovecot/mailknock.sieve\n");
+                assert!(is_whole, "what both have is missing in\n{text}");
             }
         }
+    }
+
+    #[test]
+    fn what_is_printed_names_no_file_of_the_sources() {
+        for server in Server::value_variants() {
+            let text = printed(*server, None, AUTH);
+            assert!(!text.contains("../") && !text.contains("packaging/"), "{server:?}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_never_told_to_go_on_after_a_failed_check() {
+        let after = |text: &str, check: &str, next: &str| {
+            let line = text
+                .lines()
+                .find(|line| !line.starts_with('#') && line.contains(next))
+                .unwrap_or_else(|| panic!("no `{next}` in\n{text}"));
+            assert!(line.contains(&format!("{check} && {next}")), "{line}");
+        };
+        for server in [Server::Dovecot, Server::DovecotLua, Server::Sieve] {
+            after(&printed(server, None, AUTH), "doveconf > /dev/null", "doveadm reload");
+        }
+        after(&printed(Server::Postfix, None, AUTH), "postfix check", "postfix reload");
+        after(&printed(Server::Exim, None, AUTH), "exim4 -bt alice", "systemctl reload exim4");
+    }
+
+    #[test]
+    fn what_is_added_to_a_file_and_whose_it_is_stands_in_its_title() {
+        let titles = |server| {
+            let text = printed(server, None, AUTH);
+            text.lines().filter_map(|line| line.strip_prefix("# ==== ")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        for (server, title) in [
+            (Server::Maddy, "Add to /etc/maddy/maddy.conf"),
+            (Server::Cyrus, "Add to /etc/imapd.conf"),
+            (Server::Cyrus, "/usr/lib/mailknock/mailknock-hook, root, mode 755"),
+            (Server::Fdm, "Add to ~alice/.fdm.conf, alice, mode 600"),
+            (Server::Sieve, "/etc/dovecot/mailknock.sieve"),
+        ] {
+            assert!(titles(server).iter().any(|found| found == title), "no `{title}` in {:?}", titles(server));
+        }
+        for server in Server::value_variants() {
+            assert!(!titles(*server).iter().any(|title| title.contains("~/")), "{server:?}: whose home is that?");
+        }
+    }
+
+    #[test]
+    fn several_users_and_one_password_are_told_of_where_each_runs_it() {
+        for server in [Server::Exim, Server::Postfix, Server::Procmail, Server::Maildrop] {
+            let text = printed(server, None, AUTH);
+            assert!(text.contains("setfacl -m u:alice:r,u:bob:r /etc/mailknock/auth"), "{server:?}:\n{text}");
+        }
+        assert!(!printed(Server::Maddy, None, AUTH).contains("setfacl"));
+    }
+
+    #[test]
+    fn who_has_a_configuration_is_told_to_add_to_it() {
+        let config = Config::default();
+        let notes = |file: Option<&Path>| Access::of(&config, file).notes.join("\n");
+        assert!(notes(None).contains("`mailknock config init`"));
+        let told = notes(Some(Path::new("/x/config.toml")));
+        assert!(told.contains("Add it to\n/x/config.toml, ") && !told.contains("config init"), "{told}");
     }
 
     #[test]
@@ -511,7 +626,7 @@ mod tests {
     #[test]
     fn nothing_of_the_examples_is_left() {
         let (config, _) = Config::parse("f", "listen = \"127.0.0.1:7\"\n[auth]\nuser = \"u\"\npass = \"p\"");
-        let access = Access::of(&config.unwrap());
+        let access = Access::of(&config.unwrap(), None);
         for server in Server::value_variants() {
             for part in server.parts() {
                 let text = access.filled_in(part);

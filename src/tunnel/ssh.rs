@@ -85,6 +85,26 @@ pub async fn gets_any_port(config: &Config) -> Option<bool> {
     }
 }
 
+/// Only the end of what a program prints is kept, and these lists would push the account out of it.
+const SHORT_LISTS: [&str; 4] =
+    ["HostKeyAlgorithms=ssh-ed25519", "KexAlgorithms=curve25519-sha256", "Ciphers=aes128-ctr", "MACs=hmac-sha2-256"];
+/// Nothing is asked over the network, unless ssh's configuration wants the server's name looked up.
+const PATIENCE_WITH_ITSELF: Duration = Duration::from_secs(2);
+
+/// The account that ssh would log in to, by this tunnel's options and ssh's own configuration. No connection is made.
+pub async fn account(config: &Config) -> Option<String> {
+    let mut words = vec![config.ssh.clone(), "-G".to_owned()];
+    words.extend(SHORT_LISTS.iter().flat_map(|list| ["-o".to_owned(), (*list).to_owned()]));
+    words.extend(config.options.iter().cloned());
+    words.extend(["--".to_owned(), config.host.clone()]);
+    let job = Job { dies_with_us: true, timeout: PATIENCE_WITH_ITSELF, ..Job::new(words) };
+    let (_stop, stopped) = watch::channel(false);
+    let ended = process::run(job, |_| {}, stopped).await;
+    let name = ended.stdout.lines().find_map(|line| line.strip_prefix("user "))?;
+    let is_name = !name.is_empty() && !name.chars().any(|c| c.is_whitespace() || c.is_control());
+    (ended.exit.is_success() && is_name).then(|| name.to_owned())
+}
+
 /// What the mail server says to the question for ports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offer {

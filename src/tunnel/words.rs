@@ -33,6 +33,8 @@ const fn plain(said: &'static str, broke_at: Step) -> Known {
     Known { said, broke_at, advice: None }
 }
 
+/// What ssh says of a host key that it doesn't know, and of one that it knows otherwise.
+const NO_HOST_KEY: &str = "Host key verification failed";
 /// The first that is found counts.
 const KNOWN: [Known; 18] = [
     known(
@@ -43,7 +45,7 @@ const KNOWN: [Known; 18] = [
     ),
     known("REVOKED", Step::HostKey, "the server's host key is revoked; ask its administrator"),
     known(
-        "Host key verification failed",
+        NO_HOST_KEY,
         Step::HostKey,
         "the server's host key is not known yet: run `ssh HOST` once, compare the fingerprint and say yes",
     ),
@@ -108,7 +110,7 @@ fn ended(exit: &str) -> String {
 
 /// A server can print anything before it is trusted: what tells of its host key counts only where ssh ended over that.
 fn cause(stderr: &str, said: &str) -> Option<&'static Known> {
-    let is_possible = |known: &&Known| known.broke_at != Step::HostKey || said.contains("Host key verification failed");
+    let is_possible = |known: &&Known| known.broke_at != Step::HostKey || said.contains(NO_HOST_KEY);
     KNOWN.iter().filter(is_possible).find(|known| stderr.contains(known.said))
 }
 
@@ -119,6 +121,16 @@ pub struct Diagnosis {
     pub advice: Option<String>,
     /// None where that can't be told.
     pub broke_at: Option<Step>,
+}
+
+impl Diagnosis {
+    /// Whether ssh has never been there, which is no fault; another key than before would be.
+    pub fn is_first_time(&self) -> bool {
+        let known =
+            KNOWN.iter().find(|known| known.said == NO_HOST_KEY).and_then(|known| known.advice?.split("HOST").next());
+        self.broke_at == Some(Step::HostKey)
+            && known.is_some_and(|known| self.advice.as_ref().is_some_and(|advice| advice.starts_with(known)))
+    }
 }
 
 /// Takes apart what `explain` put together, or what ssh or a probe said itself.
@@ -227,6 +239,9 @@ mod tests {
             "WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.\r\n",
             "mail server reached → host key NOT trusted",
         );
+        let is_first_time = |stderr: &str| diagnose(&explained(stderr)).is_first_time();
+        assert!(is_first_time("Host key verification failed.\r\n"));
+        assert!(!is_first_time("REMOTE HOST IDENTIFICATION HAS CHANGED!\nHost key verification failed.\r\n"));
         let key = "mail server reached → host key known → key NOT accepted";
         check("me@m: Permission denied (publickey).\r\n", key);
         let port = "mail server reached → host key known → key accepted → port NOT given";

@@ -10,7 +10,7 @@ impl Sieve {
     fn start(installed: &Installed) -> Sieve {
         let script = installed.path("mailknock.sieve");
         std::fs::write(&script, installed.snippet("sieve/mailknock.sieve")).expect("the directory is ours");
-        let settings = installed.section("sieve/dovecot-sieve.conf", "Dovecot 2.3");
+        let settings = installed.snippet("sieve/2.3/sieve.conf");
         let settings = settings.replace("/etc/dovecot/mailknock.sieve", &script.display().to_string());
         Sieve(Dovecot::start_2_3(&settings))
     }

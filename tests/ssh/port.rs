@@ -75,19 +75,22 @@ fn is_in_range(remote: SocketAddr) -> bool {
 #[test]
 fn the_printed_block_is_a_right_configuration_and_its_tunnel_comes_up() {
     let Some((server, recipe)) = server() else { return };
-    let page = page(&recipe);
+    // As the one who can log in there.
+    let host = server.host().replace(&server.ip().to_string(), NAME);
+    let setup = |recipe: &Daemon| recipe.command(&["setup", "ssh", &host]).succeeded().stdout;
+    let page = setup(&recipe);
     let found = remote(&page);
     says(&page, &format!("{found} was free there a moment ago."));
     assert!(is_in_range(found), "{page}");
     assert!(!page.contains("mail.example.org"), "{page}");
     server.authorize_line(&line_with_key(step(&page, "authorized_keys"), &server));
     drop(held(found));
-    let recipe = recipe.config(&format!("{AUTH}{}", step(&page, "in config.toml")));
+    let recipe = recipe.config(&format!("{AUTH}{}", step(&page, "to config.toml")));
     recipe.command(&["check"]).succeeded();
     let report = recipe.command(&["doctor"]).succeeded().stdout;
-    assert!(report.contains(&format!("ok       tunnel to {NAME}: what the mail server sends arrives")), "{report}");
-    let again = self::page(&recipe);
-    assert!(!again.contains("in config.toml") && again.contains(&format!("PermitListen {found}\n")), "{again}");
+    assert!(report.contains(&format!("ok       tunnel to {host}: what the mail server sends arrives")), "{report}");
+    let again = setup(&recipe);
+    assert!(!again.contains("to config.toml") && again.contains(&format!("PermitListen {found}\n")), "{again}");
 }
 
 /// The page's line, with the key in the place of the example.
@@ -96,6 +99,39 @@ fn line_with_key(step: &str, server: &LocalSshd) -> String {
     let line = step.lines().next().expect("the step has lines");
     let (options, _) = line.split_once(" ssh-ed25519").expect("a key stands behind the options");
     format!("{options} {}", server.public_key())
+}
+
+/// ssh's configuration for [`NAME`], with this in the place of its account.
+fn configure(server: &LocalSshd, recipe: &Daemon, account: &str) {
+    let lines = server.client_settings();
+    let lines: Vec<&str> = lines.lines().filter(|line| !line.starts_with("User ")).collect();
+    let text = format!("Host {NAME}\n{}\n{account}\n", lines.join("\n"));
+    std::fs::write(recipe.home().join("ssh-config"), text).expect("the home is ours");
+}
+
+#[test]
+fn where_the_account_is_not_there_yet_the_users_own_login_asks() {
+    let Some((_server, recipe)) = server() else { return };
+    let finished = recipe.command(&["setup", "ssh", &format!("mailknock@{NAME}")]).succeeded();
+    let page = finished.stdout;
+    says(&page, &format!("{} was free there a moment ago.", remote(&page)));
+    assert!(page.contains(&format!("\nhost = \"mailknock@{NAME}\" ")), "{page}");
+    assert!(!finished.stderr.contains("asking"), "it is no terminal");
+}
+
+#[test]
+fn for_a_host_alone_an_account_is_suggested_unless_sshs_configuration_names_one() {
+    let Some((server, recipe)) = server() else { return };
+    configure(&server, &recipe, "");
+    let suggested = page(&recipe);
+    assert!(suggested.contains(&format!("\nhost = \"mailknock@{NAME}\" ")), "{suggested}");
+    assert!(suggested.contains("\nuseradd ") && suggested.contains("\nMatch User mailknock\n"), "{suggested}");
+
+    configure(&server, &recipe, "User postbox");
+    let named = page(&recipe);
+    assert!(named.contains(&format!("\nhost = \"{NAME}\" ")), "{named}");
+    assert!(named.contains("\nMatch User postbox\n") && named.contains("authorized_keys, of postbox\n"), "{named}");
+    assert!(!named.contains("\nuseradd ") && !named.contains("ACCOUNT"), "{named}");
 }
 
 #[test]
@@ -117,12 +153,12 @@ fn ports_of_the_configurations_tunnels_to_that_server_are_taken() {
     let recipe = recipe.config(&format!("{AUTH}{other}"));
     let page = page(&recipe);
     assert_ne!(remote(&page), first, "{page}");
-    says(&page, "Make the `[tunnel]` that is there `[[tunnel]]`");
-    let both = format!("{AUTH}{}{}", other.replace("[tunnel]", "[[tunnel]]"), step(&page, "in config.toml"));
+    says(&page, "Make each tunnel that is there a `[[tunnel]]` too");
+    let both = format!("{AUTH}{}{}", other.replace("[tunnel]", "[[tunnel]]"), step(&page, "to config.toml"));
     let recipe = recipe.config(&both);
     recipe.command(&["check"]).succeeded();
     let page = recipe.command(&["setup", "ssh", NAME]).succeeded().stdout;
-    assert!(!page.contains("another@") && !page.contains("of another") && !page.contains("in config.toml"), "{page}");
+    assert!(!page.contains("another@") && !page.contains("of another") && !page.contains("to config.toml"), "{page}");
 }
 
 /// What is told where the server wasn't asked. The port is never the usual one, which everybody would choose.
@@ -147,7 +183,7 @@ fn where_ssh_is_not_let_in_a_port_is_chosen_without_asking() {
     chosen_without_asking(setup(), "remote port forwarding failed for listen port 12525.");
     server.authorize("");
     server.be_unknown();
-    chosen_without_asking(setup(), "Host key verification failed");
+    chosen_without_asking(setup(), "the server's own key is not known here yet");
     let first = remote(&setup().succeeded().stdout);
     assert_eq!(remote(&setup().succeeded().stdout), first, "it is always the same");
 }
@@ -165,7 +201,7 @@ fn without_ssh_the_page_says_so_and_is_whole() {
     let finished = recipe.command(&["setup", "ssh", NAME]).succeeded();
     says(&finished.stdout, "NOTE: `ssh` not found.");
     assert!(finished.stdout.contains("# ==== 7. See that it works\nmailknock doctor\n"), "{}", finished.stdout);
-    chosen_without_asking(finished, "`ssh` not found.");
+    chosen_without_asking(finished, "`ssh` not found. Is it installed");
     says(&recipe.command(&["setup", "ssh"]).succeeded().stdout, "NOTE: `ssh` not found.");
 }
 

@@ -97,6 +97,10 @@ impl LocalSshd {
         format!("{}@{}", String::from_utf8_lossy(&output.stdout).trim(), self.address.ip())
     }
 
+    pub fn ip(&self) -> IpAddr {
+        self.address.ip()
+    }
+
     /// ssh's arguments in front of the host.
     pub fn options(&self) -> Vec<String> {
         let port = self.address.port().to_string();

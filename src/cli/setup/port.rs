@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::config::{Address, Tunnel};
-use crate::tunnel::{Offer, Step, ports_given};
+use crate::tunnel::{Diagnosis, Offer, Step, ports_given};
 
 /// So many ports are asked for at most.
 const TRIES: usize = 5;
@@ -50,8 +50,9 @@ fn choice(offer: &Result<Offer, String>, who: &str, taken: &[u16]) -> Choice {
     let chosen = |port: u16, why: &str| Choice {
         port,
         told: format!(
-            "127.0.0.1:{port} was chosen without asking: {why}.\n\
-             `mailknock doctor` tells if it is taken. Once ssh gets in without a question, this command asks the server."
+            "127.0.0.1:{port} was chosen without asking: {}\n\
+             `mailknock doctor` tells if it is taken. Once ssh gets in without a question, this command asks the server.",
+            sentence(why)
         ),
     };
     match offer {
@@ -63,16 +64,30 @@ fn choice(offer: &Result<Offer, String>, who: &str, taken: &[u16]) -> Choice {
             let port = unasked();
             let tried: Vec<String> = wanted(who, taken).iter().map(u16::to_string).collect();
             let told = format!(
-                "The server gave none of {}: {said}.\n\
+                "The server gave none of {}: {}\n\
                  Maybe this key may open another port only, or none; so 127.0.0.1:{port} was chosen without asking, and\n\
                  `mailknock doctor` tells if it is taken.",
-                tried.join(", ")
+                tried.join(", "),
+                sentence(said)
             );
             Choice { port, told }
         }
-        Ok(Offer::Unasked(diagnosis)) => chosen(unasked(), diagnosis.said.trim_end_matches('.')),
+        Ok(Offer::Unasked(diagnosis)) if diagnosis.is_first_time() => {
+            chosen(unasked(), "the server's own key is not known here yet, which a later step mends")
+        }
+        Ok(Offer::Unasked(Diagnosis { said, advice, broke_at: Some(Step::HostKey) })) => {
+            // Somebody may be in between.
+            chosen(unasked(), &format!("{said} {}", advice.as_deref().unwrap_or_default()))
+        }
+        Ok(Offer::Unasked(diagnosis)) => chosen(unasked(), &diagnosis.said),
         Err(why) => chosen(unasked(), why),
     }
+}
+
+/// Others' words as the end of a sentence.
+fn sentence(text: &str) -> String {
+    let text = text.trim_end();
+    if text.ends_with(['.', '?', '!']) { text.to_owned() } else { format!("{text}.") }
 }
 
 /// The usual port and then this one's own, without those that are taken.
@@ -100,7 +115,7 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
-    use crate::tunnel::Diagnosis;
+    use crate::tunnel::diagnose;
 
     const WHO: &str = "desk:/home/alice";
 
@@ -142,6 +157,11 @@ mod tests {
         check(Ok(Offer::Refused("ssh's words".into())), own, ": ssh's words.\n");
         let silent = Diagnosis { said: "no key.".into(), advice: None, broke_at: Some(Step::Key) };
         check(Ok(Offer::Unasked(silent)), own, &format!("127.0.0.1:{own} was chosen without asking: no key.\n"));
+        check(
+            Ok(Offer::Unasked(diagnose("`ssh` not found. Is it installed?"))),
+            own,
+            ": `ssh` not found. Is it installed?\n",
+        );
         check(Err("no runtime".into()), own, "mailknock doctor");
         let next = choice(&Err(String::new()), WHO, &[own]).port;
         assert!(next != own && next != 12_525, "{next}");

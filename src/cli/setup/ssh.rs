@@ -1,6 +1,6 @@
 //! `mailknock setup ssh`: how the tunnel gets its key, the mail server its account, and ssh to know the server.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use super::port::{self, Choice};
 use crate::config::{Config, Tunnel, toml_string};
 use crate::paths::{config_file, display, expanded, open_file, own_name};
 use crate::process::find;
+use crate::tunnel;
 
 /// What stands in the packaged files for where the mail server reaches us, for the key, and for the account.
 const EXAMPLE_ADDRESS: &str = "127.0.0.1:12525";
@@ -20,20 +21,54 @@ const SSHD_CONFIG: &str = include_str!("../../../packaging/ssh/sshd_config");
 
 /// Where none is configured.
 const EXAMPLE_HOST: &str = "mailknock@mail.example.org";
+/// The account that is made for the tunnel alone.
+const OWN_ACCOUNT: &str = "mailknock";
 const KEY_FILE: &str = "~/.ssh/mailknock";
 /// A public key is one line.
 const MAX_KEY: u64 = 16 * 1024;
 
 /// What a person does, in its order, for the tunnels of the configuration or for the one to this host.
 pub fn text(config: &Config, file: Option<&Path>, host: Option<&str>) -> String {
+    text_of(config, file, host, &asked_account)
+}
+
+/// The account by what ssh itself makes of a host.
+fn asked_account(tunnel: &Tunnel) -> Option<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    runtime.block_on(tunnel::account(tunnel))
+}
+
+type AccountOf<'a> = &'a dyn Fn(&Tunnel) -> Option<String>;
+
+fn text_of(config: &Config, file: Option<&Path>, host: Option<&str>, account_of: AccountOf<'_>) -> String {
+    // What is suggested for a host without an account may be there already.
+    let is_wanted = |tunnel: &&Tunnel, host: &str| tunnel.host == host || tunnel.host == in_own_account(host);
     let configured: Vec<&Tunnel> =
-        config.tunnels.iter().filter(|tunnel| host.is_none_or(|host| tunnel.host == host)).collect();
+        config.tunnels.iter().filter(|tunnel| host.is_none_or(|host| is_wanted(tunnel, host))).collect();
     let new = match (configured.is_empty(), host) {
         (false, _) => None,
-        (true, None) => Some(New { tunnel: new_tunnel(EXAMPLE_HOST), told: String::new(), others: Others::None }),
-        (true, Some(host)) => Some(New::to(host, config, file)),
+        (true, None) => {
+            let tunnel = new_tunnel(EXAMPLE_HOST);
+            Some(New { tunnel, told: String::new(), others: Others::None, named_by: NamedBy::User })
+        }
+        (true, Some(host)) => Some(New::to(host, config, file, account_of)),
     };
-    page(config, file, host, new.as_ref(), configured)
+    page(config, file, host, new.as_ref(), configured, account_of)
+}
+
+/// The host with the account that is suggested, where it names none.
+fn in_own_account(host: &str) -> String {
+    match (account_and_name(host), host.strip_prefix("ssh://")) {
+        ((Some(_), _), _) => host.to_owned(),
+        (_, Some(name)) => format!("ssh://{OWN_ACCOUNT}@{name}"),
+        (_, None) => format!("{OWN_ACCOUNT}@{host}"),
+    }
+}
+
+/// The host as its user would log in there without a word about the account.
+fn without_account(host: &str) -> String {
+    let (_, name) = account_and_name(host);
+    if host.starts_with("ssh://") { format!("ssh://{name}") } else { name.to_owned() }
 }
 
 /// A tunnel that is to be put into the configuration.
@@ -42,34 +77,64 @@ struct New {
     /// How its port was come by.
     told: String,
     others: Others,
+    named_by: NamedBy,
 }
 
-/// What stands in the configuration already. TOML takes only one of the two forms.
+/// Whose word the account is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NamedBy {
+    /// The command line's, or that of ssh's configuration.
+    User,
+    /// Nobody's: it is suggested.
+    Us,
+}
+
+/// What stands in the configuration already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Others {
     None,
-    One,
+    /// In a form that takes no other beside it: `[tunnel]`, or all in one line.
+    Alone,
     List,
 }
 
 impl New {
-    fn to(host: &str, config: &Config, file: Option<&Path>) -> Self {
+    fn to(host: &str, config: &Config, file: Option<&Path>, account_of: AccountOf<'_>) -> Self {
         let there = config.tunnels.iter().filter(|other| server_name(&other.host) == server_name(host));
         let taken: Vec<u16> = there.map(|other| other.remote.port()).collect();
-        let mut tunnel = new_tunnel(host);
-        let mut ways = vec![Tunnel { options: Vec::new(), ..tunnel.clone() }];
+        let named_by = named_by(host, account_of);
+        let host = if named_by == NamedBy::Us { in_own_account(host) } else { host.to_owned() };
+        let mut tunnel = new_tunnel(&host);
+        let by_default = Tunnel { options: Vec::new(), ..tunnel.clone() };
+        let mut ways = Vec::new();
         if public_key(KEY_FILE).is_some() {
-            ways.insert(0, tunnel.clone());
+            ways.push(tunnel.clone());
+        }
+        ways.push(by_default.clone());
+        // On the first day the account isn't there yet, and its user's own login is.
+        let own_login = without_account(&host);
+        if own_login != host {
+            ways.push(Tunnel { host: own_login, ..by_default });
+        }
+        if std::io::stderr().is_terminal() {
+            eprintln!("asking {} for a free port…", server_name(&host));
         }
         let Choice { port, told } = port::choose(&ways, &own_name(), &taken);
         tunnel.remote.set_port(port);
-        let is_list = || file.and_then(|file| std::fs::read_to_string(file).ok()).is_some_and(|text| has_list(&text));
-        let others = match config.tunnels.len() {
-            0 => Others::None,
-            1 if !is_list() => Others::One,
-            _ => Others::List,
-        };
-        Self { tunnel, told, others }
+        let mut new = Self { tunnel, told, others: Others::None, named_by };
+        if !config.tunnels.is_empty() {
+            new.others = Others::List;
+            let text = file.and_then(|file| std::fs::read_to_string(file).ok()).unwrap_or_default();
+            if !new.fits_behind(&text) {
+                new.others = Others::Alone;
+            }
+        }
+        new
+    }
+
+    /// Whether the configuration is right with this at its end. Only TOML's own reader can tell.
+    fn fits_behind(&self, text: &str) -> bool {
+        Config::parse("", &format!("{text}\n{}\n", self.toml())).0.is_some()
     }
 
     fn toml(&self) -> String {
@@ -94,10 +159,17 @@ fn new_tunnel(host: &str) -> Tunnel {
     }
 }
 
-/// Whether the tunnels of a configuration stand under `[[tunnel]]`.
-fn has_list(text: &str) -> bool {
-    let without_blanks = |line: &str| line.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-    text.lines().any(|line| without_blanks(line).starts_with("[[tunnel]]"))
+/// ssh tells an account in any case: only one that its configuration changes is named there.
+fn named_by(host: &str, account_of: AccountOf<'_>) -> NamedBy {
+    let (None, _) = account_and_name(host) else { return NamedBy::User };
+    let by = |options: &[&str]| {
+        let options = options.iter().map(ToString::to_string).collect();
+        account_of(&Tunnel { options, ..new_tunnel(host) })
+    };
+    match (by(&[]), by(&["-F", "none"])) {
+        (Some(named), Some(default)) if named != default => NamedBy::User,
+        _ => NamedBy::Us,
+    }
 }
 
 fn page(
@@ -106,6 +178,7 @@ fn page(
     host: Option<&str>,
     new: Option<&New>,
     configured: Vec<&Tunnel>,
+    account_of: AccountOf<'_>,
 ) -> String {
     let mut page = Page::default();
     if new.is_some() && host.is_none() {
@@ -115,58 +188,90 @@ fn page(
     }
     page.note(&format!("The way from the mail server to here, from {}.", super::name_of(file)));
     if config.auth.is_none() {
-        page.note(&format!("NOTE: {}", super::NO_AUTH));
+        page.note(&format!("NOTE: {}", super::no_auth(file)));
     }
     let tunnels = match new {
         Some(new) => vec![&new.tunnel],
         None => configured,
     };
     let mut programs: Vec<&str> = tunnels.iter().map(|tunnel| tunnel.ssh.as_str()).collect();
+    programs.sort_unstable();
     programs.dedup();
     for why in programs.iter().filter_map(|program| find(program).err()) {
         page.note(&format!("NOTE: {why} Debian's package is openssh-client."));
     }
-    let key = tunnels.iter().find_map(|tunnel| identity(tunnel)).unwrap_or_else(|| KEY_FILE.to_owned());
-    page.numbered("Here, once: a key that is for nothing else");
-    page.line(&format!("ssh-keygen -t ed25519 -f {}", quoted(key.trim_end_matches(".pub"))));
-    page.note(
-        "Give it a passphrase where an agent holds it before Mailknock starts (ssh-add); else none, because nobody is\n\
-         there to type it. What a thief of it could do is bounded by the server, below.",
-    );
+    page.keys(&tunnels);
     if let Some(new) = new {
         let place = file.map(Path::to_owned).or_else(config_file).map(|file| format!(": {}", display(&file)));
-        page.numbered(&format!("Here: in config.toml{}", place.unwrap_or_default()));
+        page.numbered(&format!("Here: add to config.toml{}", place.unwrap_or_default()));
         page.line(&new.toml());
         page.note(&new.told);
-        if new.others == Others::One {
-            page.note("Make the `[tunnel]` that is there `[[tunnel]]` as well: TOML takes only one of the two.");
+        if new.others == Others::Alone {
+            page.note(
+                "Make each tunnel that is there a `[[tunnel]]` too, with its keys in lines below: TOML takes no mixture.",
+            );
+        }
+        if new.named_by == NamedBy::Us {
+            page.note(&format!(
+                "{OWN_ACCOUNT} is an account for nothing else, made below. For one that is there already:\n  \
+                 mailknock setup ssh ACCOUNT@{}",
+                server_name(&new.tunnel.host)
+            ));
         }
     }
-    for server in servers(&tunnels) {
+    for server in servers(&tunnels, account_of) {
         page.server(&server);
     }
     page.numbered("See that it works");
     page.line("mailknock doctor");
-    page.note(
-        "To have ssh kept up by systemd in place of Mailknock, which shows it all the same, there is\n\
-         packaging/systemd/mailknock-tunnel.service.",
-    );
     page.text
 }
 
 impl Page {
+    /// How the keys come to be. One that is there may lead to other servers already.
+    fn keys(&mut self, tunnels: &[&Tunnel]) {
+        let mut keys: Vec<String> = tunnels.iter().filter_map(|tunnel| identity(tunnel)).collect();
+        if keys.is_empty() {
+            keys.push(KEY_FILE.to_owned());
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        let (there, missing): (Vec<String>, Vec<String>) = keys.into_iter().partition(|key| public_key(key).is_some());
+        self.numbered("Here, once: a key that is for nothing else");
+        for key in &missing {
+            self.line(&format!("ssh-keygen -t ed25519 -f {}", quoted(key.trim_end_matches(".pub"))));
+        }
+        for key in &there {
+            self.note(&format!("The key is there already, and stays as it is: {}", key.trim_end_matches(".pub")));
+        }
+        if !missing.is_empty() {
+            self.note(
+                "Give it a passphrase where an agent holds it before Mailknock starts (ssh-add); else none, because nobody is\n\
+                 there to type it. What a thief of it could do is bounded by the server, below.",
+            );
+        }
+    }
+
     fn server(&mut self, server: &Server<'_>) {
         let Server { first, account, .. } = server;
-        let whose = account.map_or("the account that you log in to".to_owned(), |account| format!("of {account}"));
-        let user = quoted(account.unwrap_or("mailknock"));
-        self.numbered(&format!("On {}, as root: an account for nothing else", server.name));
-        self.line(&format!("useradd --create-home --shell /usr/sbin/nologin {user}"));
-        self.line(&format!("install -d -m 700 -o {user} ~{user}/.ssh"));
-        self.note("For an account that somebody uses leave this out.");
+        let whose = match account {
+            Some(account) => format!("of {account}"),
+            None => "the account that you log in to".to_owned(),
+        };
+        let user = quoted(account.as_deref().unwrap_or(OWN_ACCOUNT));
+        let create = format!("useradd --create-home --shell /usr/sbin/nologin {user}");
+        let directory = format!("install -d -m 700 -o {user} ~{user}/.ssh");
+        let is_for_nothing_else = account.as_ref().is_none_or(|account| account.contains(OWN_ACCOUNT));
+        if is_for_nothing_else {
+            self.numbered(&format!("On {}, as root: an account for nothing else", server.name));
+            self.line(&create);
+            self.line(&directory);
+            self.note("For an account that is there already leave out the first, and for one that somebody uses both.");
+        }
         self.numbered(&format!("On {}: one line in ~/.ssh/authorized_keys, {whose}", server.name));
         self.line(&server.authorized_key());
         if server.public_key.is_none() {
-            self.note("In the place of the key stands the line of the new file whose name ends in .pub.");
+            self.note("In the place of the key stands the line of the file whose name ends in .pub.");
         }
         self.note(&format!(
             "That user must be able to read it, and no other to write it. If root wrote it:\n  \
@@ -174,6 +279,11 @@ impl Page {
              In an account that somebody uses, put command=\"/usr/sbin/nologin\", in front of the line as well: `restrict`\n\
              forbids no commands."
         ));
+        if !is_for_nothing_else && user != "root" {
+            self.note(&format!(
+                "Where {user} is nobody's login, and not there yet, root makes it before:\n  {create} && {directory}"
+            ));
+        }
         self.numbered(&format!(
             "For the administrator of {}: /etc/ssh/sshd_config.d/mailknock.conf; it works without",
             server.name
@@ -196,13 +306,13 @@ impl Page {
 struct Server<'a> {
     first: &'a Tunnel,
     name: &'a str,
-    /// As far as it is told here: ssh's own configuration may name another.
-    account: Option<&'a str>,
+    /// None where not even ssh can tell.
+    account: Option<String>,
     tunnels: Vec<&'a Tunnel>,
     public_key: Option<String>,
 }
 
-fn servers<'a>(tunnels: &[&'a Tunnel]) -> Vec<Server<'a>> {
+fn servers<'a>(tunnels: &[&'a Tunnel], account_of: AccountOf<'_>) -> Vec<Server<'a>> {
     let mut found: Vec<Server<'a>> = Vec::new();
     for tunnel in tunnels {
         let is_same =
@@ -211,6 +321,7 @@ fn servers<'a>(tunnels: &[&'a Tunnel]) -> Vec<Server<'a>> {
             Some(server) => server.tunnels.push(tunnel),
             None => {
                 let (account, name) = account_and_name(&tunnel.host);
+                let account = account.map(str::to_owned).or_else(|| account_of(tunnel));
                 let public_key = identity(tunnel).and_then(|file| public_key(&file));
                 found.push(Server { first: tunnel, name, account, tunnels: vec![tunnel], public_key });
             }
@@ -266,7 +377,7 @@ impl Server<'_> {
         let text = SSHD_CONFIG
             .replace(&format!("PermitListen {EXAMPLE_ADDRESS}"), &format!("PermitListen {}", each(&mut self.listens())))
             .replace(&format!("PermitOpen {EXAMPLE_ADDRESS}"), &format!("PermitOpen {}", each(&mut self.opens())))
-            .replace(EXAMPLE_ACCOUNT, &format!("Match User {}", self.account.unwrap_or("ACCOUNT")));
+            .replace(EXAMPLE_ACCOUNT, &format!("Match User {}", self.account.as_deref().unwrap_or("ACCOUNT")));
         match self.listens().all(|address| address.ip().to_canonical().is_loopback()) {
             true => text,
             false => format!(
@@ -341,11 +452,16 @@ mod tests {
     }
 
     fn printed(tunnels: &str) -> String {
-        text(&parsed(&format!("{AUTH}{tunnels}")), None, None)
+        text_of(&parsed(&format!("{AUTH}{tunnels}")), None, None, &nobody)
     }
 
     fn new(host: &str, others: Others) -> New {
-        New { tunnel: new_tunnel(host), told: "It is free.".to_owned(), others }
+        New { tunnel: new_tunnel(host), told: "It is free.".to_owned(), others, named_by: NamedBy::User }
+    }
+
+    /// As where there is no ssh.
+    fn nobody(_: &Tunnel) -> Option<String> {
+        None
     }
 
     #[track_caller]
@@ -381,23 +497,73 @@ mod tests {
     #[test]
     fn a_tunnel_beside_others_is_one_of_a_list() {
         let config = parsed(&format!("{AUTH}[tunnel]\nhost = \"other\""));
-        let shown = |others| page(&config, None, Some("m"), Some(&new("m", others)), Vec::new());
-        let text = shown(Others::One);
+        let shown = |others| page(&config, None, Some("m"), Some(&new("m", others)), Vec::new(), &nobody);
+        let text = shown(Others::Alone);
         has(&text, "[[tunnel]]");
-        assert!(text.contains("Make the `[tunnel]`") && !text.contains("other\n"), "{text}");
+        assert!(
+            text.contains("Make each tunnel that is there a `[[tunnel]]` too") && !text.contains("other\n"),
+            "{text}"
+        );
         let text = shown(Others::List);
         has(&text, "[[tunnel]]");
         has(&text, "# It is free.");
-        assert!(!text.contains("Make the"), "{text}");
-        assert!(has_list("x = 1\n [[ tunnel ]] # a\n") && !has_list("[tunnel]\n# [[tunnel]]"));
+        assert!(!text.contains("Make each"), "{text}");
+    }
+
+    #[test]
+    fn whether_it_fits_beside_others_is_told_by_what_reads_the_file() {
+        let fits = |tunnels: &str| new("m", Others::List).fits_behind(&format!("{AUTH}{tunnels}"));
+        assert!(fits("[[tunnel]]\nhost = \"a\"") && fits(" [[ tunnel ]] # a\nhost = \"a\"\n[log]"));
+        assert!(!fits("[tunnel]\nhost = \"a\"\n# [[tunnel]]"));
+        let first = |tunnels: &str| new("m", Others::List).fits_behind(&format!("{tunnels}\n{AUTH}"));
+        assert!(!first("tunnel = [{ host = \"a\" }]") && !first("tunnel = { host = \"a\" }"));
+        assert!(!first("tunnel.host = \"a\"") && first(""));
+    }
+
+    #[test]
+    fn an_account_is_suggested_where_nobody_names_one() {
+        assert!(named_by("mail", &nobody) == NamedBy::Us);
+        assert!(named_by("me@mail", &nobody) == NamedBy::User);
+        assert!(named_by("mail", &|_| Some("zoe".to_owned())) == NamedBy::Us, "as ssh says without a configuration");
+        let configured = |tunnel: &Tunnel| Some(if tunnel.options.is_empty() { "post" } else { "zoe" }.to_owned());
+        assert!(named_by("mail", &configured) == NamedBy::User);
+        for (host, suggested, login) in [
+            ("mail", "mailknock@mail", "mail"),
+            ("me@mail", "me@mail", "mail"),
+            ("ssh://mail:22", "ssh://mailknock@mail:22", "ssh://mail:22"),
+            ("ssh://me@mail:22", "ssh://me@mail:22", "ssh://mail:22"),
+        ] {
+            assert_eq!((in_own_account(host), without_account(host)), (suggested.to_owned(), login.to_owned()));
+        }
+        // Where that was followed, the same command tells of it.
+        let config = parsed(&format!("{AUTH}[tunnel]\nhost = \"mailknock@mail\"\nremote = \"127.0.0.1:7\""));
+        let text = text_of(&config, None, Some("mail"), &nobody);
+        assert!(text.contains("PermitListen 127.0.0.1:7\n") && !text.contains("config.toml"), "{text}");
+    }
+
+    #[test]
+    fn the_page_is_of_one_account_from_end_to_end() {
+        let mut suggested = new("mailknock@mail", Others::None);
+        suggested.named_by = NamedBy::Us;
+        let text = page(&parsed(AUTH), None, Some("mail"), Some(&suggested), Vec::new(), &nobody);
+        has(&text, "#   mailknock setup ssh ACCOUNT@mail");
+        has(&text, "useradd --create-home --shell /usr/sbin/nologin mailknock");
+        has(&text, "Match User mailknock");
+        assert!(text.contains("\nhost = \"mailknock@mail\" "), "{text}");
+        // What may be a login of somebody's is not made anew.
+        let configured = "[tunnel]\nhost = \"mail\"\n";
+        let text = text_of(&parsed(&format!("{AUTH}{configured}")), None, None, &|_| Some("zoe".to_owned()));
+        has(&text, "Match User zoe");
+        assert!(text.contains("authorized_keys, of zoe\n") && !text.contains("ACCOUNT"), "{text}");
+        assert!(!text.contains("\nuseradd") && text.contains("\n#   useradd"), "{text}");
     }
 
     #[test]
     fn of_a_host_that_is_configured_only_its_own_tunnels_are_told() {
         let tunnel = "[[tunnel]]\nhost = \"me@mail\"\nremote = \"127.0.0.1:7\"\n[[tunnel]]\nhost = \"other\"\n";
-        let text = text(&parsed(&format!("{AUTH}{tunnel}")), None, Some("me@mail"));
+        let text = text_of(&parsed(&format!("{AUTH}{tunnel}")), None, Some("me@mail"), &nobody);
         has(&text, "PermitListen 127.0.0.1:7");
-        assert!(!text.contains("other\n") && !text.contains("in config.toml"), "{text}");
+        assert!(!text.contains("other\n") && !text.contains("to config.toml"), "{text}");
     }
 
     #[test]
@@ -412,7 +578,7 @@ mod tests {
     #[test]
     fn a_shells_words_are_quoted() {
         let new = new("a;b'c@m&n", Others::None);
-        let text = page(&parsed(AUTH), None, Some("m"), Some(&new), Vec::new());
+        let text = page(&parsed(AUTH), None, Some("m"), Some(&new), Vec::new(), &nobody);
         let words = |start: &str| {
             let line = text
                 .lines()
@@ -421,7 +587,7 @@ mod tests {
             shell_words::split(line.unwrap_or_else(|| panic!("no `{start}` in {text}"))).unwrap()
         };
         assert_eq!(words("ssh -i").last().unwrap(), "a;b'c@m&n");
-        assert_eq!(words("useradd").last().unwrap(), "a;b'c");
+        assert_eq!(words("useradd")[4], "a;b'c");
     }
 
     #[test]
@@ -468,6 +634,8 @@ mod tests {
         {
             assert!(with(option).contains("\" ssh-ed25519 AAAAC3Nz mailknock\n"), "{option}");
         }
+        let text = with("\"-i\", \"FILE\"");
+        assert!(!text.contains("ssh-keygen -t") && text.contains("The key is there already"), "{text}");
         std::fs::write(file.with_extension("pub"), "command=\"x\" ssh-ed25519 AAAAC3Nz\n").unwrap();
         assert!(with("\"-i\", \"FILE\"").contains(EXAMPLE_KEY));
     }
