@@ -155,8 +155,9 @@ impl Template {
             };
             let Some(value) = lookup(name) else { return Ok(None) };
             match quoting {
-                // Also where it is quoted for a shell: the program that this starts reads it as an option all the same.
-                _ if at == 0 && value.starts_with('-') => {
+                // Also where it is quoted for a shell: the program that this starts reads it as an option all the same. On
+                // Windows that is also what begins with a slash.
+                _ if at == 0 && (value.starts_with('-') || (cfg!(windows) && value.starts_with('/'))) => {
                     return Err(Refused::LooksLikeOption { field: name.clone() });
                 }
                 Quoting::Bare => word.push_str(&value.replace('\0', "")),
@@ -268,7 +269,8 @@ fn read_by_an_interpreter(program: &str, arguments: &[Template]) -> Option<Strin
     const INTERPRETERS: [&str; 11] =
         ["emacs", "emacsclient", "perl", "python", "ruby", "node", "lua", "php", "guile", "osascript", "awk"];
     // They read all that follows, and quote otherwise than the shells do.
-    const ALWAYS: [&str; 2] = ["powershell", "pwsh"];
+    // `wsl` hands its words to a shell, without `--exec`; `forfiles` to cmd; `mshta` takes programs.
+    const ALWAYS: [&str; 5] = ["powershell", "pwsh", "wsl", "forfiles", "mshta"];
     let evaluates = |word: &Template| {
         let word = word.source.as_str();
         let is_short = word.starts_with('-') && !word.starts_with("--") && word.ends_with(['c', 'e', 'E', 'r', 'p']);
@@ -287,9 +289,13 @@ fn read_by_an_interpreter(program: &str, arguments: &[Template]) -> Option<Strin
 /// The batch file that the program is, or starts, or `cmd` itself. On Windows `cmd.exe` takes its whole command line apart
 /// by rules of its own: the standard library quotes for it what can be quoted, and refuses the rest (CVE-2024-24576),
 /// which is the second line of defence and not the first. A name without an ending is never a batch file: see
-/// `process::find`.
+/// `process::find`. Elsewhere such a name in an argument is a name like any other.
 fn read_by_cmd(program: &str, arguments: &[Template]) -> Option<String> {
-    let mut words = std::iter::once(program).chain(arguments.iter().map(Template::source));
+    let starters = if cfg!(windows) { arguments } else { &[] };
+    cmd_among(std::iter::once(program).chain(starters.iter().map(Template::source)))
+}
+
+fn cmd_among<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<String> {
     words.find_map(|word| {
         let name = bare_name(word.trim_end_matches(['.', ' ']));
         // Before a colon is a drive, behind it a stream: `C:x.cmd`, `x.cmd::$DATA`.
@@ -410,20 +416,24 @@ mod tests {
             "cmd /c {folder:sh}",
             "CMD.EXE /d /s/c 'start {folder}'",
             "C:/Windows/system32/cmd.exe /k {folder}",
-            "conhost.exe cmd /c {folder}",
-            "env open.cmd {folder}",
             "c:open.cmd {folder}",
             "command.com {folder}",
         ] {
             let error = CommandTemplate::parse(command, KNOWN).unwrap_err();
             assert!(matches!(error, TemplateError::FieldInBatchFile { .. }), "{command}: {error}");
         }
+        for starter in ["conhost.exe cmd /c", "env open.cmd"] {
+            assert!(cmd_among(starter.split(' ')).is_some(), "{starter}");
+        }
         for command in ["open.cmd x", "cmd /c dir", "opencmd {folder}", "open cmd.txt {folder}", "rebat {folder}"] {
             assert!(CommandTemplate::parse(command, KNOWN).is_ok(), "{command}");
         }
-        for command in
-            ["powershell -c {folder:sh}", "PowerShell.exe -Command {folder}", "env pwsh -File x.ps1 {folder:sh}"]
-        {
+        for command in [
+            "powershell -c {folder:sh}",
+            "PowerShell.exe -Command {folder}",
+            "env pwsh -File x.ps1 {folder:sh}",
+            "wsl x {folder}",
+        ] {
             let error = CommandTemplate::parse(command, KNOWN).unwrap_err();
             assert!(matches!(error, TemplateError::FieldInProgram { .. }), "{command}: {error}");
         }
