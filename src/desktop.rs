@@ -1,16 +1,25 @@
 //! The desktop as the program sees it: popups, a tray icon with its menu, what people do with them, sleep and locks.
 //!
 //! What is shown is worked out by pure functions here ([`note::rendered`], [`menu::menu`]); a backend only carries it.
-//! There is one for D-Bus (Linux, the BSDs); elsewhere the program runs without a desktop until its backend is there.
+//! There is one for D-Bus (Linux, the BSDs) and one for Windows and macOS, which a build without `dbus` can have on Linux
+//! too. With neither the program runs without a desktop.
 
-#[cfg(all(feature = "dbus", unix, not(target_os = "macos")))]
-mod dbus;
-#[cfg(not(all(feature = "dbus", unix, not(target_os = "macos"))))]
+#[cfg(not(any(windows, target_os = "macos", feature = "dbus", feature = "portable")))]
 mod absent;
+#[cfg(any(windows, target_os = "macos", feature = "dbus", feature = "portable"))]
+mod attempts;
+#[cfg(all(feature = "dbus", not(any(windows, target_os = "macos"))))]
+mod dbus;
+#[cfg(all(any(feature = "dbus", feature = "portable"), not(any(windows, target_os = "macos"))))]
+mod findings;
 pub mod icons;
 mod mail_program;
 pub mod menu;
 pub mod note;
+#[cfg(any(windows, target_os = "macos", all(feature = "portable", not(feature = "dbus"))))]
+mod portable;
+#[cfg(any(windows, target_os = "macos", feature = "dbus", feature = "portable"))]
+mod showing;
 
 use std::future::Future;
 use std::process::ExitCode;
@@ -23,10 +32,12 @@ use crate::finding::Finding;
 use menu::TrayView;
 use note::Note;
 
-#[cfg(not(all(feature = "dbus", unix, not(target_os = "macos"))))]
+#[cfg(not(any(windows, target_os = "macos", feature = "dbus", feature = "portable")))]
 use absent as backend;
-#[cfg(all(feature = "dbus", unix, not(target_os = "macos")))]
+#[cfg(all(feature = "dbus", not(any(windows, target_os = "macos"))))]
 use dbus as backend;
+#[cfg(any(windows, target_os = "macos", all(feature = "portable", not(feature = "dbus"))))]
+use portable as backend;
 
 pub use mail_program::{editor, mail_program};
 
@@ -165,9 +176,9 @@ pub struct Wanted {
     pub notifications: bool,
 }
 
-/// The right to use the desktop; [`main`] gives it to the program.
+/// The right to use the desktop, and what the backend needs for that; [`main`] gives it to the program.
 #[derive(Debug)]
-pub struct Desktop(());
+pub struct Desktop(backend::Handed);
 
 /// A running backend.
 #[derive(Debug)]
@@ -183,7 +194,7 @@ impl Desktop {
         let (requests, incoming) = mpsc::unbounded_channel();
         let (power, incoming_power) = mpsc::unbounded_channel();
         let tasks = [
-            tokio::spawn(backend::carry(wanted, incoming, events.clone())),
+            tokio::spawn(backend::carry(self.0, wanted, incoming, events.clone())),
             tokio::spawn(backend::power(incoming_power, events)),
         ];
         Link { requests, power, tasks }
@@ -232,11 +243,16 @@ where
     F: FnOnce(Desktop) -> R + Send + 'static,
     R: Future<Output = ExitCode>,
 {
+    backend::main(|handed| program(Desktop(handed)))
+}
+
+/// Runs here what shows no icon, and so needs no event loop.
+pub fn without_icon(work: impl Future<Output = ExitCode>) -> ExitCode {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     // zbus connects on a thread of its own, which has nothing more to do afterwards.
     match runtime.enable_all().thread_keep_alive(THREAD_KEPT).build() {
         Ok(runtime) => {
-            let code = runtime.block_on(program(Desktop(())));
+            let code = runtime.block_on(work);
             // A blocking task that hangs in a name look-up must not keep the program alive.
             runtime.shutdown_background();
             code

@@ -27,6 +27,12 @@ pub fn record_file() -> Option<PathBuf> {
     Some(state_directory()?.join(format!("record-{machine}.sqlite")))
 }
 
+/// Where our picture is put for Windows, which wants a file of it. None without a home directory.
+#[cfg(windows)]
+pub fn picture_file() -> Option<PathBuf> {
+    Some(state_directory()?.join("mailknock.png"))
+}
+
 /// Where the control socket and the lock are: `$XDG_RUNTIME_DIR/mailknock`, else `/run/user/UID/mailknock`, else the
 /// state directory. Never a fixed name where others can write. None without any of them.
 pub fn runtime_directory() -> Option<PathBuf> {

@@ -81,7 +81,7 @@ fn where_nothing_runs_an_action_says_so_on_the_screen_too() {
         let shown = only(&desktop);
         assert_eq!((shown.app_name.as_str(), shown.summary.as_str()), ("Mailknock", "Mailknock"));
         assert_eq!((&shown.body, shown.timeout), (&escaped("Mailknock isn't running"), -1));
-        assert!(shown.hints.contains_key("image-data"), "our own icon");
+        assert!(shown.hints.contains_key("image-data") || shown.icon == "mailknock", "our own icon");
         // Nobody is there to hear a click, and GNOME would take down what belongs to a program that has gone.
         assert!(shown.actions.is_empty() && !shown.hints.contains_key("desktop-entry"), "{shown:?}");
     }

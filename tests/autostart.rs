@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use crate::support::bus::Bus;
 use crate::support::daemon::Daemon;
-use crate::support::desktop::{Desktop, EntryKind, TrayItem};
+use crate::support::desktop::{Desktop, EntryKind, SPEAKS_DBUS, TrayItem};
 use crate::support::installed::Installed;
 use crate::support::wait::{holds, wait_until};
 use crate::support::{find_program, repository_file, require};
@@ -165,12 +165,15 @@ fn the_menu_has_it_started_at_login_and_shows_what_others_change() {
     wait_mark(&item, false);
     assert!(!entry(recipe).exists());
 
-    recipe.command(&["autostart", "enable", "--systemd"]).succeeded();
-    wait_mark(&item, true);
-    item.choose("Start at login");
-    wait_mark(&item, false);
-    assert!(!unit(recipe).exists());
-    assert_eq!(item.menu().len(), entries);
+    // It looks when the menu opens, which the portable desktop isn't told of here.
+    if SPEAKS_DBUS {
+        recipe.command(&["autostart", "enable", "--systemd"]).succeeded();
+        wait_mark(&item, true);
+        item.choose("Start at login");
+        wait_mark(&item, false);
+        assert!(!unit(recipe).exists());
+        assert_eq!(item.menu().len(), entries);
+    }
 
     // An update replaces the program while it runs.
     installed.replace("#!/bin/sh\n");

@@ -2,10 +2,11 @@
 
 use crate::support::bus::Bus;
 use crate::support::daemon::{Daemon, Running};
-use crate::support::desktop::{Behaviour, Desktop};
+use crate::support::desktop::{Behaviour, Desktop, SPEAKS_DBUS};
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
 use crate::support::require;
+#[cfg(feature = "dbus")]
 use crate::support::service::{Answer, Service};
 use crate::support::wait::{holds, wait_until};
 
@@ -30,6 +31,11 @@ fn stop(daemon: Running) {
     daemon.stop();
 }
 
+/// What a click on this popup hands over; the portable desktop has none to hand over.
+fn token(id: u32) -> String {
+    if SPEAKS_DBUS { format!("token-{id}") } else { String::new() }
+}
+
 fn mail(number: u32) -> Mail {
     Mail::new(&format!("Author {number} <a{number}@example.org>"), &format!("subject {number}"))
 }
@@ -45,7 +51,7 @@ fn a_click_opens_the_mail_with_its_fields_and_the_token() {
     desktop.click(id, "default");
     let start = opened.wait_starts(1).remove(0);
     assert_eq!(start.arguments, ["mid:m@example.org", "a@example.org", subject, "INBOX/7", "--user=-alice"]);
-    assert_eq!(start.token, format!("token-{id}"));
+    assert_eq!(start.token, token(id));
     assert_eq!(desktop.next_close(), id, "a popup that has done its work goes");
     stop(daemon);
 }
@@ -59,7 +65,7 @@ fn every_click_brings_its_own_token() {
         desktop.click(id, "default");
         let starts = opened.wait_starts(number as usize);
         let last = starts.last().expect("there is at least one");
-        assert_eq!((&last.token, &last.arguments), (&format!("token-{id}"), &vec![format!("subject {number}")]));
+        assert_eq!((&last.token, &last.arguments), (&token(id), &vec![format!("subject {number}")]));
     }
     stop(daemon);
 }
@@ -96,7 +102,7 @@ fn a_click_counts_also_where_the_service_closes_the_popup_with_it() {
         desktop.dismiss(id);
         desktop.behave(Behaviour::Answer);
         let starts = opened.wait_starts(number as usize);
-        assert_eq!(starts.last().map(|start| start.token.as_str()), Some(format!("token-{id}").as_str()));
+        assert_eq!(starts.last().map(|start| &start.token), Some(&token(id)));
     }
     stop(daemon);
 }
@@ -233,7 +239,7 @@ fn a_button_does_its_command_once_and_takes_the_popup_away() {
     desktop.behave(Behaviour::Refuse);
     desktop.click(note.id, "button-0");
     desktop.click(note.id, "button-0");
-    assert_eq!(done.wait_starts(1)[0].token, format!("token-{}", note.id));
+    assert_eq!(done.wait_starts(1)[0].token, token(note.id));
     desktop.behave(Behaviour::Answer);
     daemon.push(&mail(2).json()).accepted();
     let second = desktop.next_notification().id;
@@ -243,6 +249,8 @@ fn a_button_does_its_command_once_and_takes_the_popup_away() {
     stop(daemon);
 }
 
+/// notify-rust doesn't look at who tells of a click.
+#[cfg(feature = "dbus")]
 #[test]
 fn a_click_counts_only_from_the_service_that_shows_the_popup() {
     let Some((bus, desktop, done, daemon)) = start_with_button() else { return };

@@ -55,12 +55,16 @@ fn modules_use_only_what_stands_above_them() {
 
 #[test]
 fn some_names_belong_to_one_module() {
-    let owners: [(&str, &[&str]); 9] = [
+    let owners: [(&str, &[&str]); 13] = [
         ("axum::", &["listener"]),
         ("hyper::", &["listener"]),
         ("rustls::", &["listener", "client"]),
         ("zbus::", &["desktop"]),
+        ("zbus6::", &["desktop"]),
         ("ksni::", &["desktop"]),
+        ("tray_icon::", &["desktop"]),
+        ("notify_rust::", &["desktop"]),
+        ("tao::", &["desktop"]),
         ("process::Command", &["process"]),
         // As a literal begins that names the variable: the manual page only tells of it.
         ("\"XDG_CONFIG", &["paths"]),

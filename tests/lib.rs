@@ -1,7 +1,10 @@
 //! Tests of the built program from outside: over HTTP, D-Bus, signals and files, as mail servers and desktops meet it.
 //!
 //! Everything a test needs is its own (bus, home directory, ports), so all of them run side by side.
-#![cfg(all(target_os = "linux", feature = "dbus"))]
+//!
+//! They are for both desktops that a build for Linux can have, `dbus` and `portable`. What `#[cfg(feature = "dbus")]`
+//! stands before is of the first alone.
+#![cfg(all(target_os = "linux", any(feature = "dbus", feature = "portable")))]
 
 mod support;
 
@@ -18,13 +21,23 @@ mod commands;
 
 mod notifications;
 mod clicks;
+// The portable desktop knows nothing of do-not-disturb.
+#[cfg(feature = "dbus")]
 mod sounds;
+// Nor of locks.
+#[cfg(feature = "dbus")]
 mod lock;
+// It leaves what it starts where it is.
+#[cfg(feature = "dbus")]
 mod scope;
 mod tray;
 mod autostart;
 mod recovery;
+// It doesn't hear of sleep.
+#[cfg(feature = "dbus")]
 mod sleep;
+// Nor of the session's lock.
+#[cfg(feature = "dbus")]
 mod lock_hint;
 mod control;
 mod actions;

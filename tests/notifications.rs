@@ -1,10 +1,10 @@
 //! What popups say, and which events get one.
 
-use zbus::zvariant::Value;
+use zbus6::Variant;
 
 use crate::support::bus::Bus;
 use crate::support::daemon::{Daemon, Running};
-use crate::support::desktop::{Behaviour, Desktop, Notification};
+use crate::support::desktop::{Behaviour, Desktop, Notification, SPEAKS_DBUS};
 use crate::support::http::fixture_request;
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
@@ -173,13 +173,19 @@ fn urgency_expiry_and_icon_are_as_the_handler_says() {
     {
         daemon.push(&Mail::new("Alice <a@example.org>", "s").with("user", user).json()).accepted();
         let note = desktop.next_notification();
-        assert_eq!((note.hint("urgency"), note.timeout, note.icon.as_str()), (Some(urgency), timeout, icon), "{user}");
+        assert_eq!((note.hint("urgency"), note.timeout), (Some(urgency), timeout), "{user}");
         assert_eq!((note.app_name.as_str(), note.replaces_id), ("Mailknock", 0));
         assert_eq!(note.hint::<String>("desktop-entry").as_deref(), Some("mailknock"));
         assert_eq!(note.hint::<String>("category").as_deref(), Some("email.arrived"));
         assert_eq!(note.action("default"), Some("Open"));
+        if !SPEAKS_DBUS {
+            // notify-rust sends no picture: ours is found by its name, where Mailknock is installed.
+            assert_eq!(note.icon, if icon.is_empty() { "mailknock" } else { icon }, "{user}");
+            continue;
+        }
+        assert_eq!(note.icon, icon, "{user}");
         // Our own picture where the handler names none: width, height, bytes a row, opacity, bits, channels, pixels.
-        let picture = note.hints.get("image-data").map(|data| Value::try_from(data).expect("no descriptors in it"));
+        let picture = note.hints.get("image-data").map(|data| Variant::try_from(data).expect("no descriptors in it"));
         assert_eq!(picture.is_some(), icon.is_empty(), "{user}");
         if let Some(picture) = picture {
             let parts = <(i32, i32, i32, bool, i32, i32, Vec<u8>)>::try_from(picture).expect("the specified form");

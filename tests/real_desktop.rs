@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::Receiver;
 
-use zbus::zvariant::OwnedValue;
+use zbus6::OwnedVariant;
 
 use crate::support::bus::{Client, Place};
 use crate::support::daemon::Daemon;
@@ -245,10 +245,10 @@ fn wait_registered(client: &Client, pid: u32) {
 
 /// The number of the entry that the panel says is chosen.
 #[track_caller]
-fn next_choice(events: &Receiver<zbus::Message>) -> i32 {
+fn next_choice(events: &Receiver<zbus6::Message>) -> i32 {
     loop {
         let event = events.recv_timeout(EVENTUALLY).expect("the panel tells of a choice");
-        match event.body().deserialize::<(i32, String, OwnedValue, u32)>() {
+        match event.body().deserialize::<(i32, String, OwnedVariant, u32)>() {
             Ok((entry, kind, ..)) if kind == "clicked" => return entry,
             // That a menu opens or closes is told, too.
             _ => {}
@@ -279,7 +279,7 @@ fn a_frozen_notification_service_gets_one_summary_when_it_thaws() {
     daemon.stop();
 }
 
-fn asks_for(notify: &zbus::Message, summary: &str) -> bool {
-    type Call = (String, u32, String, String, String, Vec<String>, HashMap<String, OwnedValue>, i32);
+fn asks_for(notify: &zbus6::Message, summary: &str) -> bool {
+    type Call = (String, u32, String, String, String, Vec<String>, HashMap<String, OwnedVariant>, i32);
     notify.body().deserialize::<Call>().is_ok_and(|call| call.3 == summary)
 }

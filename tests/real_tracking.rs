@@ -3,6 +3,8 @@
 
 mod popups;
 mod record;
+// It looks into the menu, which the portable desktop isn't told of.
+#[cfg(feature = "dbus")]
 mod standing;
 
 use crate::support::daemon::{Daemon, Running};

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::support::bus::Bus;
 use crate::support::certificate::{self, Pair};
 use crate::support::daemon::{Daemon, Running};
-use crate::support::desktop::{Behaviour, Desktop};
+use crate::support::desktop::{Behaviour, Desktop, SPEAKS_DBUS};
+#[cfg(feature = "dbus")]
 use crate::support::logind::Logind;
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
@@ -15,6 +16,9 @@ use crate::support::wait::{EVENTUALLY, holds, wait_at_most, wait_until};
 fn push(daemon: &Running, number: u32) {
     daemon.push(&Mail::new(&format!("Author {number} <a@example.org>"), "s").json()).accepted();
 }
+
+/// How many threads the program has when it rests.
+const THREADS: usize = if SPEAKS_DBUS { 1 } else { 8 };
 
 /// A bus and the program on it, with no desktop yet; `fetch` is run by clicks alone.
 fn start() -> Option<(Bus, Recorder, Running)> {
@@ -254,7 +258,7 @@ fn twenty_restarts_of_the_panel_leave_nothing_behind() {
             assert_eq!(desktop.tray_items().len(), 1);
         }
         click_fetches(&desktop, &fetch);
-        wait_until("the run's descriptors and threads to go", || holds(count("task") == 1));
+        wait_until("the run's descriptors and threads to go", || holds(count("task") <= THREADS));
     };
     restart(1);
     let before = count("fd");
@@ -321,6 +325,9 @@ fn a_frozen_bus_at_the_start_holds_up_no_command() {
     daemon.stop();
 }
 
+/// Two connections to the bus need no more than the one thread. The portable desktop's icon has one, and its connection
+/// some; nobody can tell when each of those is needed.
+#[cfg(feature = "dbus")]
 #[test]
 fn idle_means_idle_on_one_thread() {
     if !require(&["dbus-daemon"]) {
@@ -373,7 +380,7 @@ fn assert_idle(daemon: &Running) {
 #[track_caller]
 fn wait_idle(daemon: &Running) -> Vec<(u64, u64)> {
     let threads = || std::fs::read_dir(format!("/proc/{}/task", daemon.pid())).expect("it runs").count();
-    wait_until("one thread to be left", || holds(threads() == 1));
+    wait_until("one thread to be left", || holds(threads() <= THREADS));
     let window = Duration::from_secs(2);
     // What it was just asked to do, a change of the icon for one, may still be on its way: so several windows.
     let mut seen = Vec::new();

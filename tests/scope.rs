@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use zbus::zvariant::OwnedValue;
+use zbus6::OwnedVariant;
 
 use crate::support::bus::{Bus, Client, Place};
 use crate::support::daemon::Daemon;
@@ -17,7 +17,7 @@ const SYSTEMD: &str = "org.freedesktop.systemd1";
 /// Whom the program asks for something, and must never have started.
 const ASKED: [&str; 4] = [SYSTEMD, "org.gnome.ScreenSaver", "org.freedesktop.ScreenSaver", "org.xfce.Xfconf"];
 
-type Arguments = (String, String, Vec<(String, OwnedValue)>, Vec<(String, Vec<(String, OwnedValue)>)>);
+type Arguments = (String, String, Vec<(String, OwnedVariant)>, Vec<(String, Vec<(String, OwnedVariant)>)>);
 
 #[test]
 fn systemd_is_asked_once_for_a_scope_for_each_program_that_is_opened() {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use zbus::zvariant::OwnedValue;
+use zbus6::OwnedVariant;
 
 use crate::support::bus::{Client, Place};
 use crate::support::daemon::Daemon;
@@ -271,8 +271,8 @@ impl Situation {
     }
 }
 
-fn title(notify: &zbus::Message) -> String {
-    type Call = (String, u32, String, String, String, Vec<String>, HashMap<String, OwnedValue>, i32);
+fn title(notify: &zbus6::Message) -> String {
+    type Call = (String, u32, String, String, String, Vec<String>, HashMap<String, OwnedVariant>, i32);
     notify.body().deserialize::<Call>().map_or_else(|_| String::new(), |call| call.3)
 }
 

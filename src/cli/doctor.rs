@@ -38,7 +38,7 @@ pub struct Arguments {
 
 pub fn doctor(file: Option<&Path>, arguments: Arguments) -> ExitCode {
     let read = super::read(file);
-    desktop::main(move |_| async move {
+    desktop::without_icon(async {
         let mut report = Report { json: arguments.json, findings: Vec::new() };
         look_at_all(&read, &mut report).await;
         report.end(read.config.is_some())

@@ -49,7 +49,7 @@ impl Telling {
             return code;
         }
         let text = in_a_popup(&lines);
-        desktop::main(move |_| async move {
+        desktop::without_icon(async move {
             if let Err(why) = desktop::say(&text).await {
                 eprintln!("mailknock: the notification could not be shown: {why}");
             }

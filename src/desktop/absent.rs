@@ -1,5 +1,7 @@
 //! No desktop: every part of it is told to be absent, and the program goes on without.
 
+use std::process::ExitCode;
+
 use tokio::sync::mpsc;
 
 use super::note::Note;
@@ -16,7 +18,16 @@ pub async fn say(_note: &Note) -> Result<(), String> {
     Err(WHY.to_owned())
 }
 
+/// Nothing is handed over.
+#[derive(Debug)]
+pub struct Handed(());
+
+pub fn main<R: Future<Output = ExitCode>>(program: impl FnOnce(Handed) -> R) -> ExitCode {
+    super::without_icon(program(Handed(())))
+}
+
 pub async fn carry(
+    _handed: Handed,
     wanted: Wanted,
     mut requests: mpsc::UnboundedReceiver<Request>,
     events: mpsc::UnboundedSender<DesktopEvent>,

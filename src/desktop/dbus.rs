@@ -14,7 +14,7 @@ mod session;
 mod survey;
 mod tray;
 
-use std::time::Duration;
+use std::process::ExitCode;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
@@ -22,21 +22,15 @@ use zbus::Connection;
 use zbus::fdo::DBusProxy;
 use zbus::names::OwnedUniqueName;
 
+use super::attempts::{PATIENCE, next_attempt, report_absent, wait_for_a_reason};
 use super::menu::TrayView;
-use super::{Availability, DesktopEvent, Request, Wanted};
+use super::{DesktopEvent, Request, Wanted};
 use lock::Lock;
 use session::{Ended, Session};
 
 pub use logind::power;
 pub use say::say;
 pub use survey::survey;
-
-/// How long another program has to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// After a loss a bus is looked for this often, at growing distance; then only when there is something to show, so that
-/// a machine without a desktop is left in peace.
-const ATTEMPTS: u32 = 8;
-const MIN_BETWEEN_ATTEMPTS: Duration = Duration::from_secs(1);
 
 /// What is wanted for longer than a bus may live.
 #[derive(Default)]
@@ -58,8 +52,17 @@ impl Wishes {
     }
 }
 
+/// Nothing: the bus is open to everybody.
+#[derive(Debug)]
+pub struct Handed(());
+
+pub fn main<R: Future<Output = ExitCode>>(program: impl FnOnce(Handed) -> R) -> ExitCode {
+    super::without_icon(program(Handed(())))
+}
+
 /// Carries requests to the desktop and events from it until the sender of the requests is gone.
 pub async fn carry(
+    _handed: Handed,
     wanted: Wanted,
     mut requests: mpsc::UnboundedReceiver<Request>,
     events: mpsc::UnboundedSender<DesktopEvent>,
@@ -88,7 +91,7 @@ pub async fn carry(
             Err(_) => {}
         }
         attempt += 1;
-        if !wait_for_a_reason(&mut requests, &mut wishes, attempt, tried_at).await {
+        if !wait_for_a_reason(&mut requests, |request| wishes.keep(request), attempt, tried_at).await {
             return;
         }
     }
@@ -110,39 +113,4 @@ async fn open(
 async fn owner(connection: &Connection, name: &'static str) -> Option<OwnedUniqueName> {
     let bus = DBusProxy::new(connection).await.ok()?;
     timeout(PATIENCE, bus.get_name_owner(name.try_into().ok()?)).await.ok()?.ok()
-}
-
-fn report_absent(wanted: Wanted, events: &mpsc::UnboundedSender<DesktopEvent>, why: &str) {
-    // The program drops its end when it stops; then nobody needs to know.
-    if wanted.notifications {
-        let _ = events.send(DesktopEvent::Notifications(Availability::Absent(why.to_owned())));
-    }
-    if wanted.tray {
-        let _ = events.send(DesktopEvent::Tray(Availability::Absent(why.to_owned())));
-    }
-}
-
-/// Waits until the bus is worth another try; false when the program stops.
-async fn wait_for_a_reason(
-    requests: &mut mpsc::UnboundedReceiver<Request>,
-    wishes: &mut Wishes,
-    attempt: u32,
-    tried_at: Instant,
-) -> bool {
-    let next = next_attempt(attempt, tried_at);
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep_until(next.unwrap_or(tried_at)), if next.is_some() => return true,
-            request = requests.recv() => match request {
-                None => return false,
-                Some(Request::LookAgain) if tried_at.elapsed() >= MIN_BETWEEN_ATTEMPTS => return true,
-                Some(request) => wishes.keep(request),
-            },
-        }
-    }
-}
-
-/// When to try again after so many attempts in vain; none when it was often enough.
-fn next_attempt(attempt: u32, tried_at: Instant) -> Option<Instant> {
-    (attempt < ATTEMPTS).then(|| tried_at + MIN_BETWEEN_ATTEMPTS * 2_u32.pow(attempt.saturating_sub(1)))
 }

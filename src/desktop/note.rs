@@ -160,6 +160,11 @@ pub fn escape_markup(text: &str) -> String {
     escaped
 }
 
+/// A NUL in any text makes the bus throw us off; texts are clean by then, and this makes sure.
+pub fn without_nul(text: &str) -> String {
+    text.replace('\0', "")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

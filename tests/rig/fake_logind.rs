@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::Duration;
 
-use zbus::zvariant::{self, OwnedObjectPath, Value};
+use zbus6::{OwnedObjectPath, Variant};
 
 use crate::support::bus::{Client, Place};
 use crate::support::daemon::somebody;
@@ -22,8 +22,8 @@ const LOGIND: Place<'static> = Place {
     interface: "org.freedesktop.login1.Manager",
 };
 
-fn inhibit(client: &Client) -> zbus::Result<OwnedFd> {
-    let taken: zvariant::OwnedFd = client.call(LOGIND, "Inhibit", &("sleep", "rig", "to try it", "delay"))?;
+fn inhibit(client: &Client) -> zbus6::Result<OwnedFd> {
+    let taken: zbus6::OwnedFd = client.call(LOGIND, "Inhibit", &("sleep", "rig", "to try it", "delay"))?;
     Ok(taken.into())
 }
 
@@ -95,8 +95,8 @@ fn fake_logind_knows_the_session_on_the_screen_and_tells_of_its_lock() {
     logind.set_locked(true);
     let signal = signals.recv_timeout(SOON).expect("a signal").body();
     let (interface, changed, _) =
-        signal.deserialize::<(&str, HashMap<&str, Value<'_>>, Vec<&str>)>().expect("the form of properties");
-    assert_eq!((interface, changed), ("org.freedesktop.login1.Session", [("LockedHint", Value::from(true))].into()));
+        signal.deserialize::<(&str, HashMap<&str, Variant<'_>>, Vec<&str>)>().expect("the form of properties");
+    assert_eq!((interface, changed), ("org.freedesktop.login1.Session", [("LockedHint", Variant::from(true))].into()));
     assert!(is_locked());
     logind.come();
     assert!(is_locked());

@@ -13,9 +13,10 @@ use serde::Serialize;
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
-use zbus::MessageStream;
-use zbus::object_server::Interface;
-use zbus::zvariant::{DynamicDeserialize, DynamicType, OwnedValue};
+use zbus6::MessageStream;
+use zbus6::object_server::Interface;
+use zbus6::wire::DynamicDeserialize;
+use zbus6::{DynamicType, OwnedVariant};
 
 use super::program::{self, Program};
 use super::wait::SOON;
@@ -161,7 +162,7 @@ impl Drop for Background {
 /// A connection to a bus, with blocking calls that all have a bound.
 pub struct Client {
     // Before the runtime: a connection that is dropped still talks to it.
-    connection: zbus::Connection,
+    connection: zbus6::Connection,
     background: Background,
 }
 
@@ -178,7 +179,7 @@ impl Client {
     }
 
     /// Calls a method and returns what it answers.
-    pub fn call<A, R>(&self, place: Place<'_>, method: &str, arguments: &A) -> zbus::Result<R>
+    pub fn call<A, R>(&self, place: Place<'_>, method: &str, arguments: &A) -> zbus6::Result<R>
     where
         A: Serialize + DynamicType,
         R: for<'d> DynamicDeserialize<'d>,
@@ -186,15 +187,15 @@ impl Client {
         self.background.wait(method, call(&self.connection, place, method, arguments))
     }
 
-    pub fn property<R>(&self, place: Place<'_>, name: &str) -> zbus::Result<R>
+    pub fn property<R>(&self, place: Place<'_>, name: &str) -> zbus6::Result<R>
     where
-        R: TryFrom<OwnedValue>,
+        R: TryFrom<OwnedVariant>,
     {
         self.background.wait(name, property(&self.connection, place, name))
     }
 
     /// What comes from now on and fits this match rule, one value for each message.
-    pub fn listen(&self, rule: &str) -> Receiver<zbus::Message> {
+    pub fn listen(&self, rule: &str) -> Receiver<zbus6::Message> {
         let (sender, receiver) = channel();
         self.background.wait("listening to signals", async {
             let messages = MessageStream::for_match_rule(rule, &self.connection, None).await;
@@ -210,7 +211,7 @@ impl Client {
     }
 
     /// [`Client::listen`] to what others say to each other. The client can do nothing else after that.
-    pub fn overhear(&self, rule: &str) -> Receiver<zbus::Message> {
+    pub fn overhear(&self, rule: &str) -> Receiver<zbus6::Message> {
         let overheard = self.listen(rule);
         let monitoring = Place { interface: "org.freedesktop.DBus.Monitoring", ..Place::BUS };
         let () = self.call(monitoring, "BecomeMonitor", &(vec![rule], 0u32)).expect("the bus lets its user listen");
@@ -243,7 +244,7 @@ impl Place<'static> {
         Place { service: "org.freedesktop.DBus", path: "/org/freedesktop/DBus", interface: "org.freedesktop.DBus" };
 }
 
-pub async fn connect(address: &str) -> zbus::Connection {
+pub async fn connect(address: &str) -> zbus6::Connection {
     connect_with(address, PATIENCE).await
 }
 
@@ -251,24 +252,23 @@ pub async fn connect(address: &str) -> zbus::Connection {
 ///
 /// The builder, and not `object_server().at()` with a later `request_name`: that loses calls which arrive before the
 /// task that answers them has begun to listen (one start in a hundred on a busy machine).
-pub async fn serve(address: &str, name: &str, path: &str, object: impl Interface) -> zbus::Connection {
-    let builder = service(address, name).serve_at(path, object).expect("a valid path");
-    builder.build().await.expect("the bus accepts connections, and nobody else has the name")
+pub async fn serve(address: &str, name: &str, path: &str, object: impl Interface) -> zbus6::Connection {
+    let service = service(address, name).serve_at(path, object);
+    service.build().await.expect("the bus accepts connections, and nobody else has the name")
 }
 
 /// [`serve`] for a service with several objects, which its caller adds.
-pub fn service<'a>(address: &str, name: &'a str) -> zbus::connection::Builder<'a> {
-    let builder = zbus::connection::Builder::address(address).expect("a valid bus address");
-    builder.method_timeout(PATIENCE).name(name).expect("a valid name")
+pub fn service<'a>(address: &str, name: &'a str) -> zbus6::connection::Builder<'a> {
+    zbus6::connection::Builder::address(address).method_timeout(PATIENCE).name(name)
 }
 
-async fn connect_with(address: &str, patience: Duration) -> zbus::Connection {
-    let builder = zbus::connection::Builder::address(address).expect("a valid bus address");
+async fn connect_with(address: &str, patience: Duration) -> zbus6::Connection {
+    let builder = zbus6::connection::Builder::address(address);
     let connection = builder.method_timeout(patience).build().await;
     connection.expect("the bus accepts connections")
 }
 
-pub async fn call<A, R>(connection: &zbus::Connection, at: Place<'_>, method: &str, arguments: &A) -> zbus::Result<R>
+pub async fn call<A, R>(connection: &zbus6::Connection, at: Place<'_>, method: &str, arguments: &A) -> zbus6::Result<R>
 where
     A: Serialize + DynamicType,
     R: for<'d> DynamicDeserialize<'d>,
@@ -277,12 +277,12 @@ where
     reply.body().deserialize()
 }
 
-pub async fn property<R: TryFrom<OwnedValue>>(
-    connection: &zbus::Connection,
+pub async fn property<R: TryFrom<OwnedVariant>>(
+    connection: &zbus6::Connection,
     at: Place<'_>,
     name: &str,
-) -> zbus::Result<R> {
+) -> zbus6::Result<R> {
     let properties = Place { interface: "org.freedesktop.DBus.Properties", ..at };
-    let value: OwnedValue = call(connection, properties, "Get", &(at.interface, name)).await?;
-    R::try_from(value).map_err(|_| zbus::Error::Failure(format!("`{name}` has an unexpected type")))
+    let value: OwnedVariant = call(connection, properties, "Get", &(at.interface, name)).await?;
+    R::try_from(value).map_err(|_| zbus6::Error::Failure(format!("`{name}` has an unexpected type")))
 }

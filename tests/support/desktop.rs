@@ -7,17 +7,24 @@ mod tray;
 mod watcher;
 
 pub use notifications::{Behaviour, Notification};
-pub use tray::{EntryKind, Tooltip, TrayItem};
+pub use tray::{EntryKind, TrayItem};
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use zbus::Connection;
-use zbus::object_server::SignalEmitter;
+use serde::Serialize;
+use zbus6::object_server::SignalEmitter;
+use zbus6::wire::DynamicDeserialize;
+use zbus6::{Connection, DynamicType};
 
 use super::bus::{self, Background, Bus, Place};
-use super::wait::wait_until;
+use super::wait::{holds, wait_until};
 use notifications::{FakeDunst, FakeNotifications, Seen};
 use watcher::Items;
+
+/// Whether the program speaks D-Bus itself, or is built with the portable desktop, whose crates do less of what a desktop
+/// of Linux can.
+pub const SPEAKS_DBUS: bool = cfg!(feature = "dbus");
 
 /// What a desktop offers a program. Both services can be stopped and started while the program runs.
 pub struct Desktop {
@@ -132,6 +139,9 @@ impl Desktop {
         let place = Place { service: notifications::NAME, path: notifications::PATH, interface: notifications::NAME };
         let asked = bus::call::<_, (String, String, String, String)>(connection, place, "GetServerInformation", &());
         self.background.wait("asking the notification service", asked).expect("it answers");
+        // Where the bus goes before notify-rust listens, it panics.
+        let owners: Vec<String> = self.seen().shown.values().cloned().collect();
+        owners.iter().for_each(|owner| self.wait_heard(owner));
     }
 
     /// The id of the next notification that the program itself withdraws; waits for it.
@@ -164,7 +174,8 @@ impl Desktop {
     pub fn pause_as_dunst(&self, paused: bool) {
         let connection = self.notifications.as_ref().expect("the notification service is running");
         let added = connection.object_server().at(notifications::PATH, FakeDunst { paused });
-        assert!(self.background.wait("adding dunst's interface", added).expect("a valid path"), "it is there already");
+        let refused = self.background.wait("adding dunst's interface", added).expect("a valid path");
+        assert!(refused.is_none(), "it is there already");
     }
 
     /// The program that shows a notification, by its name on the bus.
@@ -191,10 +202,48 @@ impl Desktop {
     #[track_caller]
     pub fn click(&self, id: u32, action: &str) {
         let owner = self.owner(id);
+        self.wait_heard(&owner);
         self.emit("clicking a notification", &owner, async |emitter| {
-            FakeNotifications::activation_token(&emitter, id, &format!("token-{id}")).await?;
+            // notify-rust misses what comes right behind another signal.
+            if SPEAKS_DBUS {
+                FakeNotifications::activation_token(&emitter, id, &format!("token-{id}")).await?;
+            }
             FakeNotifications::action_invoked(&emitter, id, action).await
         });
+    }
+
+    /// Waits until this program hears what becomes of its notification: notify-rust begins to listen only after it has
+    /// shown one.
+    #[track_caller]
+    fn wait_heard(&self, program: &str) {
+        if SPEAKS_DBUS {
+            return;
+        }
+        let statistics = Place { interface: "org.freedesktop.DBus.Debug.Stats", ..Place::BUS };
+        wait_until("the program to listen to its notification", || {
+            let rules: HashMap<String, Vec<String>> = self.ask_bus(statistics, "GetAllMatchRules", &()).ok()?;
+            // A program of the tests itself listens to everything.
+            let is_heard = |rule: &String| rule.contains("NotificationClosed") || !rule.contains("member=");
+            holds(rules.get(program).is_none_or(|rules| rules.iter().any(is_heard)))
+        });
+        // One that has left the bus hears nothing any more.
+        let Ok(pid) = self.ask_bus::<_, u32>(Place::BUS, "GetConnectionUnixProcessID", &program) else { return };
+        // The bus has answered it by now; when it rests it has heard that, too.
+        wait_until("the program to rest", || {
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            holds(stat.rsplit(") ").next().is_none_or(|rest| !rest.starts_with('R')))
+        });
+    }
+
+    #[track_caller]
+    fn ask_bus<A, R>(&self, place: Place<'_>, method: &str, arguments: &A) -> zbus6::Result<R>
+    where
+        A: Serialize + DynamicType,
+        R: for<'d> DynamicDeserialize<'d>,
+    {
+        let connection = self.notifications.as_ref().expect("the notification service is running");
+        let asked = bus::call(connection, place, method, arguments);
+        self.background.wait(method, asked)
     }
 
     /// The user closes a notification.
@@ -211,14 +260,15 @@ impl Desktop {
 
     #[track_caller]
     fn close(&self, id: u32, reason: u32) {
-        let owner = self.seen().shown.remove(&id);
-        let owner = owner.unwrap_or_else(|| panic!("notification {id} isn't on the screen"));
+        let owner = self.owner(id);
+        self.wait_heard(&owner);
+        self.seen().shown.remove(&id);
         self.emit("closing a notification", &owner, async |emitter| {
             FakeNotifications::notification_closed(&emitter, id, reason).await
         });
     }
 
-    fn emit(&self, what: &str, owner: &str, send: impl AsyncFnOnce(SignalEmitter<'_>) -> zbus::Result<()>) {
+    fn emit(&self, what: &str, owner: &str, send: impl AsyncFnOnce(SignalEmitter<'_>) -> zbus6::Result<()>) {
         let connection = self.notifications.as_ref().expect("the notification service is running");
         let emitter = SignalEmitter::new(connection, notifications::PATH).expect("a valid path");
         let emitter = notifications::to_owner(emitter, owner);

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use zbus::Connection;
-use zbus::names::InterfaceName;
-use zbus::object_server::SignalEmitter;
-use zbus::{fdo, zvariant};
+use zbus6::Connection;
+use zbus6::names::InterfaceName;
+use zbus6::object_server::SignalEmitter;
+use zbus6::{ObjectPath, OwnedFd, OwnedObjectPath, fdo};
 
 use super::bus::{self, Background, Bus, Client};
 use super::daemon;
@@ -30,7 +30,7 @@ pub struct Logind {
     seen: Arc<Mutex<Seen>>,
     service: Option<Connection>,
     /// What programs ask the bus to tell them, since it began.
-    subscriptions: Option<(Client, Receiver<zbus::Message>)>,
+    subscriptions: Option<(Client, Receiver<zbus6::Message>)>,
     // Last: the connection above needs it until it is gone.
     background: Background,
 }
@@ -81,8 +81,8 @@ impl Seen {
     }
 }
 
-fn session_path(id: &str) -> zvariant::OwnedObjectPath {
-    zvariant::ObjectPath::try_from(format!("{PATH}/session/{id}")).expect("a valid path").into()
+fn session_path(id: &str) -> OwnedObjectPath {
+    ObjectPath::try_from(format!("{PATH}/session/{id}")).expect("a valid path").into()
 }
 
 /// Whose programs and sessions all of this is about.
@@ -90,8 +90,8 @@ fn user() -> u32 {
     daemon::somebody().unwrap_or(rustix::process::getuid().as_raw())
 }
 
-fn user_path() -> zvariant::OwnedObjectPath {
-    zvariant::ObjectPath::try_from(format!("{PATH}/user/_{}", user())).expect("a valid path").into()
+fn user_path() -> OwnedObjectPath {
+    ObjectPath::try_from(format!("{PATH}/user/_{}", user())).expect("a valid path").into()
 }
 
 impl Logind {
@@ -145,10 +145,9 @@ impl Logind {
         let address = self.bus.address();
         let mut service = bus::service(&address, NAME)
             .serve_at(PATH, FakeLogind { seen: Arc::clone(&self.seen) })
-            .and_then(|service| service.serve_at(user_path(), FakeUser { seen: Arc::clone(&self.seen) }))
-            .expect("valid paths");
+            .serve_at(user_path(), FakeUser { seen: Arc::clone(&self.seen) });
         for id in screen.into_iter().chain([TERMINAL.to_owned()]) {
-            service = service.serve_at(session_path(&id), self.session(&id)).expect("a valid path");
+            service = service.serve_at(session_path(&id), self.session(&id));
         }
         let service = self.background.wait("starting logind", service.build());
         self.service = Some(service.expect("the bus accepts connections, and nobody else has the name"));
@@ -244,7 +243,7 @@ impl Logind {
         });
     }
 
-    fn announce(&self, what: &str, send: impl AsyncFnOnce(&Connection, SignalEmitter<'_>) -> zbus::Result<()>) {
+    fn announce(&self, what: &str, send: impl AsyncFnOnce(&Connection, SignalEmitter<'_>) -> zbus6::Result<()>) {
         let connection = self.service.as_ref().expect("logind is running");
         let emitter = SignalEmitter::new(connection, PATH).expect("a valid path");
         self.background.wait(what, send(connection, emitter)).expect("the bus takes the signal");
@@ -310,9 +309,9 @@ struct FakeLogind {
     seen: Arc<Mutex<Seen>>,
 }
 
-#[zbus::interface(name = "org.freedesktop.login1.Manager")]
+#[zbus6::interface(crate = "zbus6", name = "org.freedesktop.login1.Manager")]
 impl FakeLogind {
-    async fn inhibit(&self, what: String, who: String, why: String, mode: String) -> fdo::Result<zvariant::OwnedFd> {
+    async fn inhibit(&self, what: String, who: String, why: String, mode: String) -> fdo::Result<OwnedFd> {
         self.seen().calls += 1;
         self.behave().await?;
         let mut seen = self.seen();
@@ -327,7 +326,7 @@ impl FakeLogind {
     }
 
     #[zbus(name = "GetSessionByPID")]
-    async fn get_session_by_pid(&self, pid: u32) -> fdo::Result<zvariant::OwnedObjectPath> {
+    async fn get_session_by_pid(&self, pid: u32) -> fdo::Result<OwnedObjectPath> {
         self.seen().looks += 1;
         self.behave().await?;
         if pid != 0 {
@@ -343,13 +342,13 @@ impl FakeLogind {
         session.map(|id| session_path(&id)).ok_or_else(none)
     }
 
-    async fn get_session(&self, id: String) -> fdo::Result<zvariant::OwnedObjectPath> {
+    async fn get_session(&self, id: String) -> fdo::Result<OwnedObjectPath> {
         self.behave().await?;
         let is_known = id == TERMINAL || self.seen().screen().is_some_and(|screen| screen == id);
         is_known.then(|| session_path(&id)).ok_or_else(|| fdo::Error::Failed(format!("No session '{id}' known")))
     }
 
-    async fn get_user(&self, uid: u32) -> fdo::Result<zvariant::OwnedObjectPath> {
+    async fn get_user(&self, uid: u32) -> fdo::Result<OwnedObjectPath> {
         self.behave().await?;
         let is_known = uid == user() && self.seen().origin != Origin::Elsewhere;
         let none = || fdo::Error::Failed(format!("User ID {uid} is not logged in or lingering"));
@@ -357,14 +356,13 @@ impl FakeLogind {
     }
 
     #[zbus(signal)]
-    async fn prepare_for_sleep(emitter: &SignalEmitter<'_>, start: bool) -> zbus::Result<()>;
+    async fn prepare_for_sleep(emitter: &SignalEmitter<'_>, start: bool) -> zbus6::Result<()>;
 
     #[zbus(signal)]
-    async fn session_new(emitter: &SignalEmitter<'_>, id: &str, path: zvariant::ObjectPath<'_>) -> zbus::Result<()>;
+    async fn session_new(emitter: &SignalEmitter<'_>, id: &str, path: ObjectPath<'_>) -> zbus6::Result<()>;
 
     #[zbus(signal)]
-    async fn session_removed(emitter: &SignalEmitter<'_>, id: &str, path: zvariant::ObjectPath<'_>)
-    -> zbus::Result<()>;
+    async fn session_removed(emitter: &SignalEmitter<'_>, id: &str, path: ObjectPath<'_>) -> zbus6::Result<()>;
 }
 
 impl FakeLogind {
@@ -387,12 +385,12 @@ struct FakeUser {
     seen: Arc<Mutex<Seen>>,
 }
 
-#[zbus::interface(name = "org.freedesktop.login1.User")]
+#[zbus6::interface(crate = "zbus6", name = "org.freedesktop.login1.User")]
 impl FakeUser {
     #[zbus(property)]
-    fn display(&self) -> (String, zvariant::OwnedObjectPath) {
+    fn display(&self) -> (String, OwnedObjectPath) {
         let seen = self.seen.lock().expect("no test failed while it held this");
-        let none = || (String::new(), zvariant::ObjectPath::from_static_str_unchecked("/").into());
+        let none = || (String::new(), ObjectPath::from_static_str_unchecked("/").into());
         let display = if seen.origin == Origin::Screen { Some(TERMINAL.to_owned()) } else { seen.screen() };
         display.map_or_else(none, |id| (id.clone(), session_path(&id)))
     }
@@ -403,7 +401,7 @@ struct FakeSession {
     seen: Arc<Mutex<Seen>>,
 }
 
-#[zbus::interface(name = "org.freedesktop.login1.Session")]
+#[zbus6::interface(crate = "zbus6", name = "org.freedesktop.login1.Session")]
 impl FakeSession {
     #[zbus(property(emits_changed_signal = "const"))]
     fn id(&self) -> String {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
-use zbus::zvariant::OwnedValue;
+use zbus6::OwnedVariant;
 
 use super::bus::{self, Background, Bus, Client, Place};
 use super::desktop::TrayItem;
@@ -236,7 +236,7 @@ impl RealDesktop {
     /// What is on the screen no more, the last to go first.
     #[track_caller]
     pub fn dunst_closed(&self) -> Vec<Remembered> {
-        let history: Vec<HashMap<String, OwnedValue>> =
+        let history: Vec<HashMap<String, OwnedVariant>> =
             self.client.call(DUNST_CONTROL, "NotificationListHistory", &()).expect("dunst tells its history");
         history.iter().map(remembered).collect()
     }
@@ -410,7 +410,7 @@ fn session(command: &mut Command, top: &Path, bus: &str, display: &str) {
     command.env("XDG_CACHE_HOME", top.join("cache")).current_dir(top.join("home"));
 }
 
-fn remembered(entry: &HashMap<String, OwnedValue>) -> Remembered {
+fn remembered(entry: &HashMap<String, OwnedVariant>) -> Remembered {
     let text = |name: &str| {
         let value = entry.get(name).and_then(|value| <&str>::try_from(value).ok());
         value.unwrap_or_default().to_owned()

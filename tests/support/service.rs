@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use futures_util::StreamExt;
 use serde::Serialize;
-use zbus::message::{Message, Type};
-use zbus::zvariant::{DynamicType, ObjectPath, Value};
-use zbus::{Connection, MessageStream};
+use zbus6::message::{Message, Type};
+use zbus6::{Connection, MessageStream};
+use zbus6::{DynamicType, ObjectPath, Variant};
 
 use super::bus::{self, Background, Bus, Place};
 
@@ -107,11 +107,11 @@ impl Drop for Service {
     }
 }
 
-async fn reply(connection: &Connection, call: &Message, answer: Answer) -> zbus::Result<()> {
+async fn reply(connection: &Connection, call: &Message, answer: Answer) -> zbus6::Result<()> {
     let header = call.header();
     match answer {
         Answer::Truth(truth) => connection.reply(&header, &truth).await,
-        Answer::Variant(truth) => connection.reply(&header, &Value::from(truth)).await,
+        Answer::Variant(truth) => connection.reply(&header, &Variant::from(truth)).await,
         Answer::Path(path) => connection.reply(&header, &ObjectPath::from_static_str_unchecked(path)).await,
         Answer::Error => connection.reply_error(&header, "org.freedesktop.DBus.Error.UnknownMethod", &"not here").await,
         Answer::Never => Ok(()),

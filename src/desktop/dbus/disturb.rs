@@ -6,8 +6,9 @@ use zbus::Connection;
 use zbus::names::OwnedUniqueName;
 use zbus::zvariant::OwnedValue;
 
-use super::notifications::{PATH, SERVICE, ShowError, answered};
+use super::notifications::{PATH, SERVICE, answered};
 use super::{PATIENCE, owner};
+use crate::desktop::showing::ShowError;
 
 /// Plasma's, and dunst's: a property of the notification service, by its interface and name.
 const OF_SERVICE: [(&str, &str); 2] = [(SERVICE, "Inhibited"), ("org.dunstproject.cmd0", "paused")];

@@ -25,6 +25,7 @@ const SERVICE: &str = "org.freedesktop.login1";
 const WHY: &str = "The tunnel to the mail server is closed first";
 
 #[zbus::proxy(
+    crate = "zbus",
     interface = "org.freedesktop.login1.Manager",
     default_service = "org.freedesktop.login1",
     default_path = "/org/freedesktop/login1",

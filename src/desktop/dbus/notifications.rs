@@ -10,18 +10,17 @@ use zbus::zvariant::Value;
 
 use super::{PATIENCE, disturb};
 use crate::desktop::icons::{Picture, mailknock};
-use crate::desktop::note::{Caps, Note, rendered};
+use crate::desktop::note::{Caps, Note, rendered, without_nul};
+use crate::desktop::showing::{ShowError, Waiting};
 use crate::desktop::{ClosedBy, Slot};
 
 pub const SERVICE: &str = "org.freedesktop.Notifications";
 pub const PATH: &str = "/org/freedesktop/Notifications";
-/// Plasma takes no popup that says the same as the last one, taken less than a second ago.
-const TOO_SOON: &str = "org.freedesktop.Notifications.Error.ExcessNotificationGeneration";
-const SOON_ENOUGH: Duration = Duration::from_millis(1100);
 /// A summary changes at most four times a second, however much comes.
 const BETWEEN_CHANGES: Duration = Duration::from_millis(250);
 
 #[zbus::proxy(
+    crate = "zbus",
     interface = "org.freedesktop.Notifications",
     default_service = "org.freedesktop.Notifications",
     default_path = "/org/freedesktop/Notifications",
@@ -52,19 +51,6 @@ pub trait Notifications {
     fn notification_closed(&self, id: u32, reason: u32) -> zbus::Result<()>;
 }
 
-/// Why a popup could not be shown.
-#[derive(Debug)]
-pub enum ShowError {
-    /// There is no service that could show anything.
-    ServiceAbsent(String),
-    /// The service is there and does not answer.
-    Silent,
-    /// This popup was refused.
-    Refused(String),
-    /// It says the same as the one before it; it would be taken a little later.
-    TooSoon(String),
-}
-
 /// One life of the notification service: ids are forgotten with it.
 pub struct Popups {
     proxy: NotificationsProxy<'static>,
@@ -72,8 +58,7 @@ pub struct Popups {
     caps: Option<Caps>,
     /// A token comes just before the click that it is for.
     token: Option<(u32, String)>,
-    /// What came too soon.
-    later: Vec<Later>,
+    pub waiting: Waiting,
 }
 
 struct Shown {
@@ -81,25 +66,10 @@ struct Shown {
     at: Instant,
 }
 
-/// A popup that is not asked for yet.
-pub struct Later {
-    due: Instant,
-    pub slot: Slot,
-    pub note: Note,
-    pub attempt: Try,
-}
-
-/// Whether what comes too soon is tried again.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Try {
-    First,
-    Last,
-}
-
 impl Popups {
     pub async fn new(connection: &Connection) -> zbus::Result<Self> {
         let proxy = NotificationsProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
-        Ok(Self { proxy, shown: HashMap::new(), caps: None, token: None, later: Vec::new() })
+        Ok(Self { proxy, shown: HashMap::new(), caps: None, token: None, waiting: Waiting::default() })
     }
 
     pub fn proxy(&self) -> &NotificationsProxy<'static> {
@@ -111,21 +81,12 @@ impl Popups {
         self.shown.clear();
         self.caps = None;
         self.token = None;
-        self.forget_later();
-    }
-
-    /// What waits is void.
-    pub fn forget_later(&mut self) {
-        self.later.clear();
+        self.waiting.clear();
     }
 
     /// Whether the slot has a popup, on the screen or about to come there.
     pub fn has(&self, slot: Slot) -> bool {
-        self.shown.contains_key(&slot) || self.waits(slot)
-    }
-
-    fn waits(&self, slot: Slot) -> bool {
-        self.later.iter().any(|later| later.slot == slot)
+        self.shown.contains_key(&slot) || self.waiting.has(slot)
     }
 
     /// When the slot may change again, if that is not now.
@@ -134,39 +95,9 @@ impl Popups {
         (due > Instant::now()).then_some(due)
     }
 
-    /// What the service refused as a repeat gets one more try. Each in its own time: the next may be a repeat of it.
-    pub fn try_again(&mut self, slot: Slot, note: Note) {
-        let last = self.later.iter().filter(|later| later.attempt == Try::Last).map(|later| later.due).max();
-        let due = last.unwrap_or_else(Instant::now).max(Instant::now()) + SOON_ENOUGH;
-        self.later.push(Later { due, slot, note, attempt: Try::Last });
-    }
-
-    /// Shows it when it is due, in place of what waits for that already.
-    pub fn show_later(&mut self, due: Instant, slot: Slot, note: Note) {
-        self.stop_waiting(slot);
-        self.later.push(Later { due, slot, note, attempt: Try::First });
-    }
-
-    /// When the next of what waits is due.
-    pub fn later_at(&self) -> Option<Instant> {
-        self.later.iter().map(|later| later.due).min()
-    }
-
-    pub fn take_later(&mut self) -> Option<Later> {
-        let first = (0..self.later.len()).min_by_key(|at| self.later[*at].due)?;
-        Some(self.later.remove(first))
-    }
-
-    /// Says whether it waited.
-    pub fn stop_waiting(&mut self, slot: Slot) -> bool {
-        let waited = self.waits(slot);
-        self.later.retain(|later| later.slot != slot);
-        waited
-    }
-
     pub async fn show(&mut self, slot: Slot, note: &Note) -> Result<(), ShowError> {
         // This is newer than what waits.
-        self.stop_waiting(slot);
+        self.waiting.remove(slot);
         let caps = match &self.caps {
             Some(caps) => caps.clone(),
             None => {
@@ -256,26 +187,9 @@ pub async fn answered<T>(call: impl Future<Output = zbus::Result<T>>) -> Result<
     match timeout(PATIENCE, call).await {
         Err(_) => Err(ShowError::Silent),
         Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(zbus::Error::MethodError(name, text, _))) => {
-            let absent = ["ServiceUnknown", "NameHasNoOwner", "NoReply", "TimedOut", "Spawn."];
-            let why = text.unwrap_or_else(|| name.to_string());
-            if *name == TOO_SOON {
-                return Err(ShowError::TooSoon(why));
-            }
-            match name.strip_prefix("org.freedesktop.DBus.Error.") {
-                Some(error) if absent.iter().any(|known| error.starts_with(known)) => {
-                    Err(ShowError::ServiceAbsent(why))
-                }
-                _ => Err(ShowError::Refused(why)),
-            }
-        }
+        Ok(Err(zbus::Error::MethodError(name, text, _))) => Err(ShowError::answered(&name, text)),
         Ok(Err(error)) => Err(ShowError::ServiceAbsent(error.to_string())),
     }
-}
-
-/// A NUL in any text makes the bus throw us off; texts are clean by then, and this makes sure.
-pub fn without_nul(text: &str) -> String {
-    text.replace('\0', "")
 }
 
 fn image_data(picture: Picture) -> Value<'static> {

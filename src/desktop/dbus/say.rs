@@ -4,9 +4,10 @@ use tokio::time::timeout;
 use zbus::Connection;
 
 use super::PATIENCE;
-use super::notifications::{Popups, ShowError};
+use super::notifications::Popups;
 use crate::desktop::Slot;
 use crate::desktop::note::Note;
+use crate::desktop::showing::in_words;
 
 const ONLY: Slot = Slot(1);
 
@@ -22,11 +23,5 @@ async fn show(note: &Note) -> Result<(), String> {
     let shown = popups.show(ONLY, note).await;
     // What is shown stays when we go, and at our end it closes by itself.
     let _ = connection.close().await;
-    match shown {
-        // What says the same is on the screen already.
-        Ok(()) | Err(ShowError::TooSoon(_)) => Ok(()),
-        Err(ShowError::ServiceAbsent(why)) => Err(format!("no notification service: {why}")),
-        Err(ShowError::Silent) => Err("the notification service does not answer".to_owned()),
-        Err(ShowError::Refused(why)) => Err(format!("the notification service refused it: {why}")),
-    }
+    in_words(shown)
 }

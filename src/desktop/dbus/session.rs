@@ -8,13 +8,12 @@ use zbus::Connection;
 use zbus::fdo::{DBusProxy, NameOwnerChangedStream};
 
 use super::lock::{Lock, Lockers};
-use super::notifications::{
-    ActionInvokedStream, ActivationTokenStream, Later, NotificationClosedStream, Popups, SERVICE, ShowError, Try,
-};
+use super::notifications::{ActionInvokedStream, ActivationTokenStream, NotificationClosedStream, Popups, SERVICE};
 use super::tray::{Icon, Item};
 use super::{PATIENCE, Wishes, scope};
 use crate::desktop::menu::TrayView;
 use crate::desktop::note::Note;
+use crate::desktop::showing::{Later, ShowError, Try};
 use crate::desktop::{Availability, ClosedBy, DesktopEvent, Request, Slot, Wanted};
 
 pub const WATCHER: &str = "org.kde.StatusNotifierWatcher";
@@ -104,7 +103,7 @@ impl Session {
         self.tell_lock(lock);
         self.say_notifications(self.at_first.clone());
         let ended = loop {
-            let later_at = self.popups.later_at();
+            let later_at = self.popups.waiting.next_at();
             // In this order: with a click a service sends a token, the click itself and often the popup's end, and what
             // arrived in three streams would otherwise be taken in any order.
             tokio::select! {
@@ -142,7 +141,7 @@ impl Session {
                 }
                 () = hear(&mut self.lockers, lock), if self.lockers.is_some() => self.tell_lock(lock),
                 () = sleep_until(later_at.unwrap_or_else(Instant::now)), if later_at.is_some() => {
-                    if let Some(Later { slot, note, attempt, .. }) = self.popups.take_later() {
+                    if let Some(Later { slot, note, attempt, .. }) = self.popups.waiting.take() {
                         self.show(slot, note, attempt).await;
                     }
                 }
@@ -165,7 +164,7 @@ impl Session {
                     Some(Request::Show { .. } | Request::Change { .. } | Request::Withdraw { .. })
                         if self.unanswered > 0 => {}
                     Some(Request::Show { slot, note }) => match self.popups.may_change_at(slot) {
-                        Some(due) => self.popups.show_later(due, slot, note),
+                        Some(due) => self.popups.waiting.show_later(due, slot, note),
                         None => self.show(slot, note, Try::First).await,
                     },
                     Some(Request::Change { slot, note }) => {
@@ -174,7 +173,7 @@ impl Session {
                         }
                     }
                     Some(Request::Withdraw { slot }) => {
-                        if self.popups.stop_waiting(slot) {
+                        if self.popups.waiting.remove(slot) {
                             // Somebody waits to hear what became of it.
                             self.say(DesktopEvent::PopupClosed { slot, by: ClosedBy::Us });
                         }
@@ -269,7 +268,7 @@ impl Session {
                 // What is on the screen in its place may be what strangers are not to see.
                 self.withdraw(slot).await;
                 if !self.is_silent() {
-                    self.popups.try_again(slot, note);
+                    self.popups.waiting.try_again(slot, note);
                 }
             }
             Err(ShowError::Refused(why) | ShowError::TooSoon(why)) => {
@@ -311,7 +310,7 @@ impl Session {
 
     fn say_notifications(&mut self, availability: Availability) {
         if let Availability::Absent(_) = availability {
-            self.popups.forget_later();
+            self.popups.waiting.clear();
         }
         if self.wanted.notifications {
             self.unanswered += u32::from(matches!(availability, Availability::Absent(_)));

@@ -11,20 +11,12 @@ use super::PATIENCE;
 use super::notifications::{NotificationsProxy, SERVICE};
 use super::session::WATCHER;
 use crate::desktop::Wanted;
+use crate::desktop::findings::{self, Panel, Service};
 use crate::finding::Finding;
 use crate::mime::one_line;
 
-const BUS: &str = "session bus";
-const NOTIFICATIONS: &str = "notifications";
-const TRAY: &str = "tray";
-/// What makes a difference to what we show, and what is missing without it.
-const CAPABILITIES: [(&str, &str); 3] = [
-    ("actions", "clicks do nothing"),
-    ("body-markup", "texts are shown plainly"),
-    ("persistence", "popups that are over are not kept in a list"),
-];
-
 #[zbus::proxy(
+    crate = "zbus",
     interface = "org.kde.StatusNotifierWatcher",
     default_service = "org.kde.StatusNotifierWatcher",
     default_path = "/StatusNotifierWatcher",
@@ -43,83 +35,52 @@ pub async fn survey(wanted: Wanted) -> Vec<Finding> {
     };
     let (connection, bus) = match answered(connected).await {
         Ok(connected) => connected,
-        Err(why) => {
-            let advice = "without one there are no notifications and no tray icon; all else works. In a desktop session, \
-                see that DBUS_SESSION_BUS_ADDRESS is set where Mailknock starts";
-            return vec![Finding::warning(BUS, why).advise(advice)];
-        }
+        Err(why) => return vec![findings::bus(Err(why))],
     };
-    let mut found = vec![Finding::ok(BUS, "answers")];
+    let mut found = vec![findings::bus(Ok(()))];
     if wanted.notifications {
-        found.push(notifications(&connection, &bus).await);
+        found.push(findings::notifications(service(&connection, &bus).await));
     }
     if wanted.tray {
-        found.push(tray(&connection, &bus).await);
+        found.push(findings::tray(panel(&connection, &bus).await));
     }
     // At our end it closes by itself.
     let _ = timeout(PATIENCE, connection.close()).await;
     found
 }
 
-async fn notifications(connection: &Connection, bus: &DBusProxy<'_>) -> Finding {
-    let advice = "start one, such as dunst or mako, or that of your desktop";
-    match has_owner(bus, SERVICE).await {
-        Err(why) => return Finding::unknown(NOTIFICATIONS, why),
-        Ok(true) => {}
-        Ok(false) => {
-            let names = answered(async { Ok(bus.list_activatable_names().await?) }).await;
-            return match names.is_ok_and(|names| names.iter().any(|name| name.as_str() == SERVICE)) {
-                true => Finding::ok(NOTIFICATIONS, "the service starts with the first one"),
-                false => Finding::warning(NOTIFICATIONS, "there is no notification service").advise(advice),
-            };
-        }
+async fn service(connection: &Connection, bus: &DBusProxy<'_>) -> Result<Service, String> {
+    if !has_owner(bus, SERVICE).await? {
+        let names = answered(async { Ok(bus.list_activatable_names().await?) }).await;
+        return Ok(match names.is_ok_and(|names| names.iter().any(|name| name.as_str() == SERVICE)) {
+            true => Service::Startable,
+            false => Service::Absent,
+        });
     }
     let asked = async {
         let proxy = NotificationsProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
         let (name, _, version, _) = proxy.get_server_information().await?;
         Ok((format!("{name} {version}"), proxy.get_capabilities().await?))
     };
-    match answered(asked).await {
-        Ok((service, names)) => Finding::ok(NOTIFICATIONS, one_line(&format!("{service}{}", abilities(&names)))),
-        Err(why) => Finding::failed(NOTIFICATIONS, format!("the service is there, but fails: {why}"))
-            .advise("restart it; what waits meanwhile becomes one summary"),
-    }
+    Ok(match answered(asked).await {
+        Ok((name, capabilities)) => Service::Runs { name, capabilities },
+        Err(why) => Service::Fails(why),
+    })
 }
 
-/// `, with actions; without body-markup (texts are shown plainly)`.
-fn abilities(names: &[String]) -> String {
-    let (with, without): (Vec<_>, Vec<_>) =
-        CAPABILITIES.iter().partition(|(capability, _)| names.iter().any(|name| name == capability));
-    let with: Vec<&str> = with.iter().map(|(name, _)| *name).collect();
-    let without: Vec<String> = without.iter().map(|(name, loss)| format!("{name} ({loss})")).collect();
-    let mut text = String::new();
-    if !with.is_empty() {
-        text = format!(", with {}", with.join(", "));
-    }
-    if !without.is_empty() {
-        text += &format!("; without {}", without.join(", "));
-    }
-    text
-}
-
-async fn tray(connection: &Connection, bus: &DBusProxy<'_>) -> Finding {
-    let advice =
-        "add one to your panel; GNOME needs the AppIndicator extension. All that the icon does, commands do too";
-    match has_owner(bus, WATCHER).await {
-        Err(why) => return Finding::unknown(TRAY, why),
-        Ok(true) => {}
-        Ok(false) => return Finding::warning(TRAY, "there is no panel with a tray").advise(advice),
+async fn panel(connection: &Connection, bus: &DBusProxy<'_>) -> Result<Panel, String> {
+    if !has_owner(bus, WATCHER).await? {
+        return Ok(Panel::Absent);
     }
     let asked = async {
         let watcher = WatcherProxy::builder(connection).cache_properties(CacheProperties::No).build().await?;
         watcher.is_status_notifier_host_registered().await
     };
-    match answered(asked).await {
-        Ok(true) => Finding::ok(TRAY, "a panel shows icons"),
-        Ok(false) => Finding::warning(TRAY, "icons are collected, but no panel shows them").advise(advice),
-        Err(why) => Finding::failed(TRAY, format!("the panel's tray is there, but fails: {why}"))
-            .advise("restart the panel; the icon comes back with it"),
-    }
+    Ok(match answered(asked).await {
+        Ok(true) => Panel::Shows,
+        Ok(false) => Panel::Blind,
+        Err(why) => Panel::Fails(why),
+    })
 }
 
 async fn has_owner(bus: &DBusProxy<'_>, name: &'static str) -> Result<bool, String> {
@@ -131,24 +92,5 @@ async fn answered<T>(call: impl Future<Output = zbus::Result<T>>) -> Result<T, S
     match timeout(PATIENCE, call).await {
         Ok(answer) => answer.map_err(|error| one_line(&error.to_string())),
         Err(_) => Err("no answer in time".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_missing_is_told_with_what_it_costs() {
-        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!(
-            abilities(&names(&["actions", "body", "persistence"])),
-            ", with actions, persistence; without body-markup (texts are shown plainly)"
-        );
-        assert_eq!(
-            abilities(&names(&["actions", "body-markup", "persistence"])),
-            ", with actions, body-markup, persistence"
-        );
-        assert!(abilities(&[]).starts_with("; without actions (clicks do nothing), "));
     }
 }

@@ -8,10 +8,9 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::timeout;
 
 use super::PATIENCE;
-use super::notifications::without_nul;
 use crate::desktop::icons;
 use crate::desktop::menu::{Entry, TrayView};
-use crate::desktop::note::escape_markup;
+use crate::desktop::note::{escape_markup, without_nul};
 use crate::desktop::{Availability, Choice, DesktopEvent};
 
 pub struct Item {

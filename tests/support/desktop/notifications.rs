@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use zbus::message::Header;
-use zbus::names::BusName;
-use zbus::object_server::SignalEmitter;
-use zbus::zvariant::OwnedValue;
-use zbus::{DBusError, fdo};
+use zbus6::OwnedVariant;
+use zbus6::message::Header;
+use zbus6::names::BusName;
+use zbus6::object_server::SignalEmitter;
+use zbus6::{DBusError, fdo};
 
 pub const NAME: &str = "org.freedesktop.Notifications";
 pub const PATH: &str = "/org/freedesktop/Notifications";
@@ -25,7 +25,7 @@ pub struct Notification {
     pub body: String,
     /// Keys and labels in turn.
     pub actions: Vec<String>,
-    pub hints: HashMap<String, OwnedValue>,
+    pub hints: HashMap<String, OwnedVariant>,
     /// Milliseconds; -1 leaves it to the service, 0 is never.
     pub timeout: i32,
 }
@@ -39,7 +39,7 @@ impl Notification {
 
     /// A hint as text, number or truth value. Panics where it has another type: the type is part of the protocol.
     #[track_caller]
-    pub fn hint<T: TryFrom<OwnedValue>>(&self, name: &str) -> Option<T> {
+    pub fn hint<T: TryFrom<OwnedVariant>>(&self, name: &str) -> Option<T> {
         let value = self.hints.get(name)?.try_clone().expect("no file descriptors in hints");
         let shown = format!("{value:?}");
         Some(T::try_from(value).unwrap_or_else(|_| panic!("hint `{name}` has another type: {shown}")))
@@ -155,10 +155,10 @@ impl FakeNotifications {
 }
 
 #[derive(Debug, DBusError)]
-#[zbus(prefix = "org.freedesktop.Notifications.Error")]
+#[zbus(crate = "zbus6", prefix = "org.freedesktop.Notifications.Error")]
 enum Refusal {
     #[zbus(error)]
-    ZBus(zbus::Error),
+    ZBus(zbus6::Error),
     Failed(String),
     ExcessNotificationGeneration(String),
 }
@@ -168,7 +168,7 @@ pub struct FakeDunst {
     pub paused: bool,
 }
 
-#[zbus::interface(name = "org.dunstproject.cmd0")]
+#[zbus6::interface(crate = "zbus6", name = "org.dunstproject.cmd0")]
 impl FakeDunst {
     #[zbus(property, name = "paused")]
     fn paused(&self) -> bool {
@@ -176,7 +176,7 @@ impl FakeDunst {
     }
 }
 
-#[zbus::interface(name = "org.freedesktop.Notifications")]
+#[zbus6::interface(crate = "zbus6", name = "org.freedesktop.Notifications")]
 impl FakeNotifications {
     #[expect(clippy::too_many_arguments, reason = "the protocol has that many")]
     async fn notify(
@@ -187,7 +187,7 @@ impl FakeNotifications {
         summary: String,
         body: String,
         actions: Vec<String>,
-        hints: HashMap<String, OwnedValue>,
+        hints: HashMap<String, OwnedVariant>,
         timeout: i32,
         #[zbus(header)] header: Header<'_>,
     ) -> Result<u32, Refusal> {
@@ -241,11 +241,11 @@ impl FakeNotifications {
     }
 
     #[zbus(signal)]
-    pub async fn action_invoked(emitter: &SignalEmitter<'_>, id: u32, action_key: &str) -> zbus::Result<()>;
+    pub async fn action_invoked(emitter: &SignalEmitter<'_>, id: u32, action_key: &str) -> zbus6::Result<()>;
 
     #[zbus(signal)]
-    pub async fn activation_token(emitter: &SignalEmitter<'_>, id: u32, activation_token: &str) -> zbus::Result<()>;
+    pub async fn activation_token(emitter: &SignalEmitter<'_>, id: u32, activation_token: &str) -> zbus6::Result<()>;
 
     #[zbus(signal)]
-    pub async fn notification_closed(emitter: &SignalEmitter<'_>, id: u32, reason: u32) -> zbus::Result<()>;
+    pub async fn notification_closed(emitter: &SignalEmitter<'_>, id: u32, reason: u32) -> zbus6::Result<()>;
 }

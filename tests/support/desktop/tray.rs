@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use zbus::Connection;
-use zbus::zvariant::{OwnedValue, Value};
+use zbus6::Connection;
+use zbus6::{OwnedVariant, Variant};
 
+use super::SPEAKS_DBUS;
 use crate::support::bus::{self, Background, Place};
-use crate::support::wait::{SOON, wait_at_most};
+use crate::support::wait::{SOON, wait_at_most, wait_until};
 
 /// The tray item of a program, found through the watcher.
 pub struct TrayItem {
@@ -45,7 +46,7 @@ pub struct MenuEntry {
 }
 
 /// A node of `com.canonical.dbusmenu`: id, properties, children.
-type Node = (i32, HashMap<String, OwnedValue>, Vec<OwnedValue>);
+type Node = (i32, HashMap<String, OwnedVariant>, Vec<OwnedVariant>);
 
 impl TrayItem {
     pub fn new(address: String, connection: Connection, background: Arc<Background>) -> TrayItem {
@@ -61,7 +62,7 @@ impl TrayItem {
     }
 
     #[track_caller]
-    fn property<T: TryFrom<OwnedValue>>(&self, name: &str) -> T {
+    fn property<T: TryFrom<OwnedVariant>>(&self, name: &str) -> T {
         let answer = self.background.wait(name, bus::property(&self.connection, self.item(), name));
         answer.unwrap_or_else(|error| panic!("failed to read `{name}` of the tray item: {error}"))
     }
@@ -130,7 +131,7 @@ impl TrayItem {
             let _: bool = bus::call(&self.connection, self.menu_bar(), "AboutToShow", &0i32).await?;
             let everything = (0i32, -1i32, Vec::<String>::new());
             let (_, root): (u32, Node) = bus::call(&self.connection, self.menu_bar(), "GetLayout", &everything).await?;
-            zbus::Result::Ok(root)
+            zbus6::Result::Ok(root)
         };
         let root = self.background.wait("reading the menu", read);
         entry(root.unwrap_or_else(|error| panic!("failed to read the menu: {error}"))).children
@@ -158,21 +159,29 @@ impl TrayItem {
     /// The first visible entry whose label starts with `prefix`; waits for it.
     #[track_caller]
     pub fn entry(&self, prefix: &str) -> MenuEntry {
-        let starts = |label: &String| label.starts_with(prefix);
-        self.wait_menu(|labels| labels.iter().any(starts));
-        let menu = self.menu();
-        let found = visible(&menu).into_iter().find(|entry| starts(&entry.label)).cloned();
-        found.unwrap_or_else(|| panic!("`{prefix}` went away from the menu"))
+        let last = RefCell::new(Vec::new());
+        let log = || format!("the menu is {:#?}", last.borrow());
+        wait_at_most(SOON, &format!("`{prefix}` in the menu"), log, || {
+            let menu = self.menu();
+            let found = visible(&menu).into_iter().find(|entry| entry.label.starts_with(prefix)).cloned();
+            *last.borrow_mut() = menu;
+            found
+        })
     }
 
     /// The user picks the first visible entry whose label starts with `prefix`, in whatever submenu it is.
     #[track_caller]
     pub fn choose(&self, prefix: &str) {
-        let entry = self.entry(prefix);
-        assert!(entry.enabled, "`{}` is greyed out", entry.label);
-        let event = (entry.id, "clicked", Value::from(0i32), 0u32);
-        let sent = bus::call(&self.connection, self.menu_bar(), "Event", &event);
-        let () = self.background.wait("choosing from the menu", sent).expect("the program takes the click");
+        wait_until("the choice to be taken", || {
+            let entry = self.entry(prefix);
+            assert!(entry.enabled, "`{}` is greyed out", entry.label);
+            let event = (entry.id, "clicked", Variant::from(0i32), 0u32);
+            let sent = bus::call(&self.connection, self.menu_bar(), "Event", &event);
+            let taken: zbus6::Result<()> = self.background.wait("choosing from the menu", sent);
+            // The portable desktop numbers its entries anew when one comes or goes.
+            let is_old = !SPEAKS_DBUS && taken.as_ref().is_err_and(|error| error.to_string().contains("id not found"));
+            (!is_old).then(|| taken.expect("the program takes the click"))
+        });
     }
 }
 
@@ -192,7 +201,7 @@ fn entry((id, properties, children): Node) -> MenuEntry {
         (_, Some("radio")) => EntryKind::Radio(on),
         _ => EntryKind::Plain,
     };
-    let child = |child| Node::try_from(Value::from(child)).map(entry).expect("children are nodes");
+    let child = |child| Node::try_from(Variant::from(child)).map(entry).expect("children are nodes");
     MenuEntry {
         id,
         label: as_drawn(&text("label").unwrap_or_default()),

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use futures_util::StreamExt;
-use zbus::Connection;
-use zbus::fdo::DBusProxy;
-use zbus::message::Header;
-use zbus::object_server::SignalEmitter;
+use zbus6::Connection;
+use zbus6::fdo::DBusProxy;
+use zbus6::message::Header;
+use zbus6::object_server::SignalEmitter;
 
 use crate::support::bus;
 
@@ -23,14 +23,14 @@ pub struct FakeWatcher {
     items: Arc<Mutex<Items>>,
 }
 
-#[zbus::interface(name = "org.kde.StatusNotifierWatcher")]
+#[zbus6::interface(crate = "zbus6", name = "org.kde.StatusNotifierWatcher")]
 impl FakeWatcher {
     async fn register_status_notifier_item(
         &self,
         service: String,
         #[zbus(header)] header: Header<'_>,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
-    ) -> zbus::fdo::Result<()> {
+    ) -> zbus6::fdo::Result<()> {
         // Some programs send the path of their object instead of a name; then the sender is meant.
         let sender = header.sender().map(ToString::to_string).unwrap_or_default();
         let item = if service.starts_with('/') { sender } else { service };
@@ -60,10 +60,10 @@ impl FakeWatcher {
     }
 
     #[zbus(signal)]
-    async fn status_notifier_item_registered(emitter: &SignalEmitter<'_>, service: &str) -> zbus::Result<()>;
+    async fn status_notifier_item_registered(emitter: &SignalEmitter<'_>, service: &str) -> zbus6::Result<()>;
 
     #[zbus(signal)]
-    async fn status_notifier_host_registered(emitter: &SignalEmitter<'_>) -> zbus::Result<()>;
+    async fn status_notifier_host_registered(emitter: &SignalEmitter<'_>) -> zbus6::Result<()>;
 }
 
 /// Serves the watcher on a connection of its own, and forgets items whose programs leave the bus.

@@ -21,7 +21,7 @@ const HINT: &str = "LockedHint";
 const GRAPHICAL: [&str; 3] = ["x11", "wayland", "mir"];
 
 // Not zbus' own: that one would start a logind that isn't there.
-#[zbus::proxy(interface = "org.freedesktop.DBus.Properties", gen_blocking = false)]
+#[zbus::proxy(crate = "zbus", interface = "org.freedesktop.DBus.Properties", gen_blocking = false)]
 trait Properties {
     #[zbus(no_autostart)]
     fn get(&self, interface: &str, name: &str) -> zbus::Result<OwnedValue>;
