@@ -194,6 +194,12 @@ mod tests {
             [[account]]\nuser = \"11@3\"\nlabel = \"W\"\nopen = \"x {message_id}\"\n\
             [[handler]]\nname = \"a\\tb\"\ncommand = \"x\"\n"
             .replace("a\\tb", "a b");
+        // Only Unix has such sockets.
+        let written = if cfg!(unix) {
+            written
+        } else {
+            written.replace("unix:/x y", "127.0.0.1:7").replace("10.0.0.0/8", "127.0.0.0/8")
+        };
         let more = "[[handler]]\ncommand = \"fdm 'a \\\"b'\"\nuser = [\"x\", \"!y\"]\nperiodic = \"5m\"\ndelay = \"1s\"\nlimit_burst = 3\nstdin = \"none\"\nlock = \"l\"\nip = \"::1\"\n\
             [[handler]]\nlog = \"warn\"\ncontent = true\n[[handler]]\nnotify = false\nfrom = \"*@x\"\n\
             [[handler]]\nnotify = { summary = \"{{}}\", body = \"a\\n\\\\\", expire = \"never\", urgency = \"low\", icon = \"i\", summarise_over = 1, withdraw = false, ignore_quiet = true, sound = \"bell\", actions = [{ label = \"L\", command = [\"x\", \"{uid}\"] }] }\n";

@@ -622,7 +622,8 @@ mod tests {
         let file = directory.path().join("a key");
         std::fs::write(&file, "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
         let with = |option: &str| {
-            let option = option.replace("FILE", &file.display().to_string());
+            // A path of Windows would be full of escapes.
+            let option = option.replace("FILE", &file.display().to_string().replace('\\', "\\\\"));
             printed(&format!("[tunnel]\nhost = \"m\"\noptions = [{option}]"))
         };
         let text = with("\"-i\", \"FILE\"");
