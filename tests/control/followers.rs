@@ -23,7 +23,7 @@ fn a_follower_that_never_reads_costs_nothing_and_learns_the_newest_in_the_end() 
     slow.reply();
     quick.reply();
     let before = resident_kilobytes(&daemon);
-    let (rounds, each) = (12, 500);
+    let (rounds, each) = (12, 100);
     for round in 0..rounds {
         let event = |number| {
             let uid = round * each + number + 1;
