@@ -2,8 +2,7 @@
 
 use mailknock::key_file;
 
-use crate::control::{handler, start, status};
-use crate::support::bus::Bus;
+use crate::control::{handler, start, status, without_tray};
 use crate::support::daemon::{Daemon, Running};
 use crate::support::desktop::{Behaviour, Desktop, Notification};
 use crate::support::mail::Mail;
@@ -13,17 +12,6 @@ use crate::support::{repository_file, require};
 
 /// What an action runs; each says something, whatever the state of the program.
 const ACTIONS: [&[&str]; 3] = [&["fetch", "--notify"], &["pause", "--toggle", "--notify"], &["status", "--notify"]];
-
-/// A desktop without a tray.
-fn prepare() -> Option<(Bus, Desktop, Daemon)> {
-    if !require(&["dbus-daemon"]) {
-        return None;
-    }
-    let bus = Bus::start();
-    let desktop = Desktop::on(&bus).without_tray().start();
-    let recipe = Daemon::new().bus(&bus);
-    Some((bus, desktop, recipe))
-}
 
 /// The running program, which shows nothing itself: whatever is shown is the command's.
 fn start_mute(recipe: &Daemon) -> Running {
@@ -74,7 +62,7 @@ fn the_desktops_list_has_the_program_and_its_actions() {
 
 #[test]
 fn where_nothing_runs_an_action_says_so_on_the_screen_too() {
-    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let Some((_bus, desktop, recipe)) = without_tray() else { return };
     for action in ACTIONS {
         let said = recipe.command(action).ended_with(1);
         assert_eq!((said.stdout.as_str(), said.stderr.as_str()), ("", "mailknock: Mailknock isn't running\n"));
@@ -89,7 +77,7 @@ fn where_nothing_runs_an_action_says_so_on_the_screen_too() {
 
 #[test]
 fn an_action_shows_what_it_prints_and_nothing_of_it_is_markup() {
-    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let Some((_bus, desktop, recipe)) = without_tray() else { return };
     let sad = handler("name = \"sad\"\nuser = \"nobody\"", "echo all right; echo '<b>no</b> & route' >&2; exit 3");
     recipe.write_config(&format!("{sad}{}", handler("name = \"fine\"\nuser = \"nobody\"", "true")));
     let daemon = start_mute(&recipe);
@@ -114,7 +102,7 @@ fn an_action_shows_what_it_prints_and_nothing_of_it_is_markup() {
 
 #[test]
 fn a_fetch_is_told_of_at_its_end_only() {
-    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let Some((_bus, desktop, recipe)) = without_tray() else { return };
     let fetch = Recorder::held(&recipe, "fetch");
     recipe
         .write_config(&format!("[[handler]]\nname = \"fetch\"\nuser = \"nobody\"\ncommand = {}\n", fetch.command(&[])));
@@ -141,7 +129,7 @@ fn a_fetch_is_told_of_at_its_end_only() {
 
 #[test]
 fn a_toggle_pauses_and_resumes_and_says_which() {
-    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let Some((_bus, desktop, recipe)) = without_tray() else { return };
     let daemon = start(&recipe);
     let toggle = |length: &[&str]| {
         let said = recipe.command(&[ACTIONS[1], length].concat()).succeeded().stdout;
@@ -179,7 +167,7 @@ fn what_can_not_be_shown_changes_nothing_but_a_line_of_complaint() {
     assert!(said.stdout.starts_with("no new messages\n") && said.stderr.starts_with(complaint), "{said:?}");
     daemon.stop();
 
-    let Some((_bus, mut desktop, recipe)) = prepare() else { return };
+    let Some((_bus, mut desktop, recipe)) = without_tray() else { return };
     let daemon = start_mute(&recipe);
     let complaint = |recipe: &Daemon| {
         let said = recipe.command(&["pause", "--notify"]).succeeded();

@@ -10,9 +10,12 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::support::bus::Bus;
 use crate::support::daemon::{Daemon, Running};
+use crate::support::desktop::Desktop;
 use crate::support::mail::Mail;
 use crate::support::recorder::Recorder;
+use crate::support::require;
 use crate::support::wait::wait_until;
 
 /// Runs that follow each other as fast as they can.
@@ -21,6 +24,17 @@ pub const NO_LIMIT: &str = "limit_period = \"1ms\"\nlimit_burst = 1000\n";
 /// A command handler that runs this with `/bin/sh`, in the program's home directory.
 pub fn handler(keys: &str, script: &str) -> String {
     format!("[[handler]]\n{keys}\ncommand = [\"/bin/sh\", \"-c\", '''{script}''']\n")
+}
+
+/// The default configuration on a desktop without a tray.
+pub fn without_tray() -> Option<(Bus, Desktop, Daemon)> {
+    if !require(&["dbus-daemon"]) {
+        return None;
+    }
+    let bus = Bus::start();
+    let desktop = Desktop::on(&bus).without_tray().start();
+    let recipe = Daemon::new().bus(&bus);
+    Some((bus, desktop, recipe))
 }
 
 fn socket(recipe: &Daemon) -> PathBuf {

@@ -2,27 +2,13 @@
 
 use serde_json::Value;
 
-use super::{push, start, status};
-use crate::support::bus::Bus;
+use super::{push, start, status, without_tray};
 use crate::support::daemon::Daemon;
-use crate::support::desktop::Desktop;
 use crate::support::mail::Mail;
-use crate::support::require;
-
-/// The default configuration on a desktop without a tray.
-fn prepare() -> Option<(Bus, Desktop, Daemon)> {
-    if !require(&["dbus-daemon"]) {
-        return None;
-    }
-    let bus = Bus::start();
-    let desktop = Desktop::on(&bus).without_tray().start();
-    let recipe = Daemon::new().bus(&bus);
-    Some((bus, desktop, recipe))
-}
 
 #[test]
 fn what_comes_in_a_pause_is_one_summary_when_somebody_resumes() {
-    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let Some((_bus, desktop, recipe)) = without_tray() else { return };
     let daemon = start(&recipe);
     let paused = recipe.command(&["pause", "30m"]).succeeded().stdout;
     assert!(paused.starts_with("notifications are paused until ") && !paused.contains("resumed"), "{paused}");
@@ -44,7 +30,7 @@ fn what_comes_in_a_pause_is_one_summary_when_somebody_resumes() {
 
 #[test]
 fn a_pause_ends_by_itself() {
-    let Some((_bus, desktop, recipe)) = prepare() else { return };
+    let Some((_bus, desktop, recipe)) = without_tray() else { return };
     let daemon = start(&recipe);
     recipe.command(&["pause", "2s"]).succeeded();
     push(&daemon, 1);
@@ -57,7 +43,7 @@ fn a_pause_ends_by_itself() {
 #[test]
 fn a_pause_outlives_the_program_however_that_ends() {
     for pause in [&["pause", "30m"][..], &["pause"]] {
-        let Some((_bus, desktop, recipe)) = prepare() else { return };
+        let Some((_bus, desktop, recipe)) = without_tray() else { return };
         let daemon = start(&recipe);
         recipe.command(pause).succeeded();
         // To the second: finer parts are not on record.
